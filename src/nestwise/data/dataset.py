@@ -1,0 +1,56 @@
+"""The record of a study's data after they have been read, validated and prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from nestwise.config.study import Derivation
+
+ROW = ".row"
+"""Column that holds the row number in the source, counted from 1 below the header."""
+
+
+@dataclass(frozen=True)
+class VariableInfo:
+    """What is known of one variable: declared in the study file, or inferred and reported."""
+
+    name: str
+    type: str
+    """continuous | count | binary | categorical | ordinal | date"""
+    declared: bool
+    levels: tuple[str, ...] = ()
+    """Of a categorical or ordinal variable, the reference level first."""
+    unit: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Validated data, lazily: rows stay on disk until a design asks for columns.
+
+    Attributes
+    ----------
+    study : str
+        Name of the study (the stem of its file).
+    frame : polars.LazyFrame
+        `.row`, the variables and the derived variables. Categorical and ordinal variables and
+        grouping factors are `Enum`, the reference level first; binary ones are 0/1 `Int8`.
+    variables : mapping of str to VariableInfo
+        Every variable of the frame.
+    within : mapping of str to (str or None)
+        Each declared grouping factor and the one it is nested in.
+    time : str or None
+        The time column.
+    derivations : tuple of Derivation
+        The derived variables, to be computed again where rows are left out.
+    """
+
+    study: str
+    frame: pl.LazyFrame
+    variables: Mapping[str, VariableInfo]
+    within: Mapping[str, str | None]
+    time: str | None = None
+    derivations: tuple[Derivation, ...] = ()
