@@ -1,0 +1,1 @@
+"""nestwise: multilevel studies from one file."""
