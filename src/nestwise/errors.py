@@ -58,5 +58,5 @@ class FormulaError(NestwiseError):
     """A formula cannot be understood, or asks for what is not allowed."""
 
 
-class Refusal(NestwiseError):
+class Refusal(NestwiseError):  # noqa: N818 - a refusal is an answer, not an accident
     """The request is understood and is not answered, because the answer would mislead."""

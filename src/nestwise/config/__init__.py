@@ -1,0 +1,1 @@
+"""The study file and the configuration: frozen records, read strictly."""

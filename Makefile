@@ -1,0 +1,63 @@
+# The two commands of the README are `make run` and `make test`; everything else serves them.
+PYTHON ?= python3
+CORES ?= 2
+BIN := .venv/bin
+UV := $(shell command -v uv || echo .tools/bin/uv)
+# uv does not read pip's own settings; where a site sets an index for pip, uv is told of it.
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+
+.PHONY: run test test-slow lint format env env-dev pins schemas bench clean
+.DELETE_ON_ERROR:
+
+run: env
+	$(BIN)/snakemake --cores $(CORES) --keep-going --quiet host
+	@for report in results/*/report.html; do echo "Report: $$report"; done
+
+test: env-dev lint
+	$(BIN)/pytest -m "not slow"
+
+test-slow: env-dev
+	$(BIN)/pytest
+
+lint: env-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint
+
+format: env-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+env: .venv/.run
+env-dev: .venv/.dev
+
+.tools/bin/uv:
+	$(PYTHON) -m venv .tools
+	.tools/bin/python -m pip install --quiet uv
+
+.venv/.run: envs/requirements.txt pyproject.toml .python-version | $(filter .tools/bin/uv,$(UV))
+	test -x $(BIN)/python || $(UV) venv --quiet .venv
+	$(UV) pip install --quiet --requirement envs/requirements.txt
+	$(UV) pip install --quiet --no-deps --editable .
+	touch $@
+
+.venv/.dev: envs/requirements-dev.txt .venv/.run
+	$(UV) pip install --quiet --requirement envs/requirements-dev.txt
+	touch $@
+
+# Pins carry versions only: no index, no url, so that they serve every mirror.
+pins: | $(filter .tools/bin/uv,$(UV))
+	for set in requirements requirements-dev; do \
+	  $(UV) pip compile --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	    --upgrade envs/$$set.in --output-file envs/$$set.txt; done
+
+schemas: env
+	$(BIN)/python -m nestwise.config.schema workflow/schemas
+
+clean:
+	rm -rf results/* .snakemake

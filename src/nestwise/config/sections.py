@@ -1,0 +1,86 @@
+"""What each step of the workflow reads of a study file, so that only what a change touches runs again.
+
+Snakemake compares the parameters of a rule as sets of values; every step is therefore given ONE
+mapping, made here. A key that a step does not read must not be in its section.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nestwise.config.study import Study
+
+Section = dict[str, Any]
+
+_FIT_KEYS = {"formula", "family", "link", "reml", "residual"}
+_BAYES_KEYS = {"priors", "draws", "tune", "chains"}
+_READ_KEYS = {"type", "levels", "reference"}
+
+
+def read_section(study: Study) -> Section:
+    """Where the data are and of which types the variables are."""
+    return {
+        "data": study.data.model_dump(mode="json"),
+        "variables": _variables(study, _READ_KEYS),
+        "groups": {name: {} for name in study.groups},
+        "time": _time(study),
+    }
+
+
+def validate_section(study: Study) -> Section:
+    """Everything the data are held against."""
+    checked = {"min", "max", "constant_within"} | _READ_KEYS
+    return _structure(study) | {"variables": _variables(study, checked), "missing": {"arm": _arm(study)}}
+
+
+def prepare_section(study: Study) -> Section:
+    """What the prepared data hold beside what was read."""
+    return _structure(study)
+
+
+def design_section(study: Study, model: str) -> Section:
+    """A model without the engines that fit it."""
+    return study.models[model].model_dump(mode="json", include=_FIT_KEYS)
+
+
+def fit_section(study: Study, model: str, engine: str, seed: int) -> Section:
+    """A model as one engine reads it; only the Bayesian engine reads priors, draws and the seed."""
+    bayes = engine == "pymc"
+    keys = _FIT_KEYS | (_BAYES_KEYS if bayes else set())
+    return {
+        "model": study.models[model].model_dump(mode="json", include=keys) | {"engines": [engine]},
+        "level": study.compare.level,
+        "seed": seed if bayes else 0,
+    }
+
+
+def tables_section(study: Study) -> Section:
+    """Which strategies the tables answer for."""
+    return {"strategies": list(study.missing.strategies)}
+
+
+def report_section(study: Study, seed: int) -> Section:
+    """The report shows the whole study file."""
+    return {"study": study.model_dump(mode="json", by_alias=True), "seed": seed}
+
+
+def _structure(study: Study) -> Section:
+    return {
+        "groups": {name: {"within": group.within} for name, group in study.groups.items()},
+        "time": _time(study),
+        "derive": [part.model_dump(mode="json", by_alias=True, exclude_none=True) for part in study.derive],
+    }
+
+
+def _time(study: Study) -> Section | None:
+    return {"column": study.time.column} if study.time is not None else None
+
+
+def _arm(study: Study) -> Section | None:
+    return study.missing.arm.model_dump(mode="json") if study.missing.arm is not None else None
+
+
+def _variables(study: Study, keys: set[str]) -> dict[str, Section]:
+    return {
+        name: variable.model_dump(mode="json", include=keys) for name, variable in study.variables.items()
+    }

@@ -1,0 +1,120 @@
+"""One question, many engines: whatever happens, the answer is a `Fit`."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+
+from nestwise.config.study import Model
+from nestwise.data.dataset import Dataset
+from nestwise.design.build import build_design
+from nestwise.design.record import Design
+from nestwise.errors import NestwiseError
+from nestwise.results import Fit, Status
+
+log = logging.getLogger(__name__)
+
+ENGINES = {
+    "lmm": ("nestwise.fit.lmm", "fit_lmm"),
+    "mixedlm": ("nestwise.fit.mixedlm", "fit_mixedlm"),
+    "pooled": ("nestwise.fit.pooled", "fit_pooled"),
+    "unpooled": ("nestwise.fit.unpooled", "fit_unpooled"),
+    "pymc": ("nestwise.bayes.engine", "fit_pymc"),
+}
+"""Module and function of each engine, imported when it is asked for."""
+
+
+def fit_model(
+    dataset: Dataset,
+    name: str,
+    model: Model,
+    engine: str,
+    *,
+    seed: int = 0,
+    level: float = 0.95,
+    cores: int = 1,
+) -> Fit:
+    """Fit one model with one engine.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Prepared data.
+    name : str
+        Name of the model.
+    model : Model
+        The model as the study file has it.
+    engine : str
+        One of the engines of the study file.
+    seed : int
+        Root seed; each stream is keyed on study, model, engine and chain.
+    level : float
+        Coverage of the intervals.
+    cores : int
+        Chains sampled at once; the numbers do not depend on it.
+
+    Returns
+    -------
+    Fit
+        With status `refused` and the reason where the model or the data do not allow an answer,
+        and `failed` where the engine broke. Nothing is raised.
+    """
+    started = time.perf_counter()
+    unfitted = Fit(
+        study=dataset.study,
+        model=name,
+        engine=engine,
+        method="",
+        status=Status.REFUSED,
+        formula=model.formula,
+        analysis_hash="",
+        n_obs=0,
+        n_groups=0,
+    )
+    try:
+        design = build_design(dataset, name, model)
+        unfitted = replace(
+            unfitted, n_obs=design.n, n_groups=design.n_groups, analysis_hash=design.analysis_hash
+        )
+        fit = _engine(engine, model, seed=seed, level=level, cores=cores)(design)
+    except NestwiseError as error:
+        fit = replace(unfitted, reason=" ".join(str(error).split("\n")))
+    except Exception as error:
+        log.exception("%s by %s broke", name, engine)
+        what = f"{type(error).__name__}: {error}".rstrip(".")
+        reason = f"The engine broke ({what}); the log of this fit has the details."
+        fit = replace(unfitted, status=Status.FAILED, reason=reason)
+    return replace(fit, seconds=time.perf_counter() - started)
+
+
+def _engine(engine: str, model: Model, *, seed: int, level: float, cores: int) -> Callable[[Design], Fit]:
+    if model.residual is not None and model.residual.structure != "independent":
+        what = f"residual structure {model.residual.structure}"
+        return lambda design: _unavailable(design, engine, what)
+    if engine not in ENGINES:
+        return lambda design: _unavailable(design, engine, f"engine {engine}")
+    module, function = ENGINES[engine]
+    fit: Callable[..., Fit] = getattr(import_module(module), function)
+    if engine != "pymc":
+        return partial(fit, level=level)
+    sampler = {"draws": model.draws, "tune": model.tune, "chains": model.chains}
+    return partial(fit, priors=model.priors, seed=seed, cores=cores, level=level, **sampler)
+
+
+def _unavailable(design: Design, engine: str, what: str) -> Fit:
+    return Fit(
+        study=design.study,
+        model=design.model,
+        engine=engine,
+        method="",
+        status=Status.REFUSED,
+        reason=f"The {what} is not part of this version; take it out of the model or use another engine.",
+        formula=design.formula,
+        analysis_hash=design.analysis_hash,
+        n_obs=design.n,
+        n_groups=design.n_groups,
+    )

@@ -1,0 +1,63 @@
+"""What a step says while it works, on the terminal and in its log, and how it stops."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nestwise.errors import NestwiseError
+
+
+@contextmanager
+def step(log_file: str | os.PathLike[str]) -> Iterator[None]:
+    """Run a step of the workflow: progress to terminal and log, errors as sentences.
+
+    Parameters
+    ----------
+    log_file : path-like
+        Where everything is written, the traceback of an unexpected error included.
+
+    Raises
+    ------
+    SystemExit
+        With code 1 after any error. A `NestwiseError` is said in its own sentences; of an
+        unexpected error the terminal shows one sentence that names the log.
+    """
+    path = Path(log_file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setFormatter(_OneLine("nestwise: %(message)s"))
+    book = logging.FileHandler(path, mode="w", encoding="utf-8")
+    book.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("nestwise")
+    logger.setLevel(logging.INFO)
+    logger.handlers[:] = [terminal, book]
+    logger.propagate = False
+    try:
+        yield
+    except NestwiseError as error:
+        for problem in error.problems:
+            logger.error("%s", problem)
+        sys.exit(1)
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}".rstrip(".")
+        logger.exception("this step broke (%s); the details are in %s.", what, path)
+        sys.exit(1)
+    finally:
+        for handler in (terminal, book):
+            logger.removeHandler(handler)
+        book.close()
+
+
+class _OneLine(logging.Formatter):
+    """A formatter for people: the sentence, never the traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        quiet = logging.makeLogRecord(
+            record.__dict__ | {"exc_info": None, "exc_text": None, "stack_info": None}
+        )
+        return super().format(quiet)

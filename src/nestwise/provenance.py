@@ -1,0 +1,80 @@
+"""What a result was made with: fingerprints of the code, versions of the tools."""
+
+from __future__ import annotations
+
+import ast
+import platform
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+SOURCE = Path(__file__).parent
+TOOLS = (
+    "nestwise", "python", "polars", "numpy", "scipy", "statsmodels", "formulaic", "pymc", "pytensor", "nutpie",
+    "arviz", "arviz-stats", "numba", "pandera", "matplotlib", "snakemake",
+)  # fmt: skip
+
+
+def fingerprint(*modules: str) -> str:
+    """Hash of the files of some modules and of every nestwise module they import.
+
+    Snakemake re-runs a rule when its parameters change; with this among them, an edit in `src/`
+    re-runs the steps that reach the edited file and no others.
+
+    Parameters
+    ----------
+    *modules : str
+        Dotted names, e.g. ``nestwise.fit.lmm``; a package stands for all files below it.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    reached: set[Path] = set()
+    waiting = [path for module in modules for path in _files(module)]
+    while waiting:
+        path = waiting.pop()
+        if path not in reached:
+            reached.add(path)
+            waiting += [file for module in _imports(path) for file in _files(module, whole=False)]
+    digest = sha256()
+    for path in sorted(reached):
+        digest.update(str(path.relative_to(SOURCE)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _files(module: str, *, whole: bool = True) -> list[Path]:
+    place = SOURCE.joinpath(*module.split(".")[1:])
+    if place.is_dir():
+        everything = sorted(
+            path for path in place.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+        )
+        return everything if whole else [place / "__init__.py"]
+    return [file] if (file := place.with_suffix(".py")).is_file() else []
+
+
+@cache
+def _imports(path: Path) -> tuple[str, ...]:
+    """Names of the nestwise modules that a file imports, at its top or inside functions."""
+    if path.suffix != ".py":
+        return ()
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nestwise"):
+            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names if alias.name.startswith("nestwise.")}
+    return tuple(sorted(names - {"nestwise"}))
+
+
+def versions() -> dict[str, str]:
+    """Version of every tool a result can depend on; tools that are not installed are left out."""
+    found = {"python": platform.python_version()}
+    for tool in TOOLS:
+        try:
+            found.setdefault(tool, version(tool))
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,82 @@
+# What the rules have in common: functions only. Study files are read and checked here, before any
+# job starts, so that a mistake in one of them costs a second and is said in a sentence.
+import os
+from pathlib import Path
+
+from nestwise.config import sections
+from nestwise.config.load import load_run, load_studies
+from nestwise.data.source import locate
+from nestwise.engines import ENGINES
+from nestwise.errors import NestwiseError
+from nestwise.provenance import fingerprint
+from snakemake.exceptions import WorkflowError
+
+# One thread a job: the numerical libraries would otherwise take every core in every job.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+
+def read_configuration():
+    """The checked configuration, the studies by name, and the file each takes its data from."""
+    try:
+        run = load_run(config)
+        studies = {file.name: file for file in load_studies(run.studies)}
+        roots = [Path.cwd(), *map(Path, run.data_roots)]
+        sources = {
+            name: locate(file.study.data.source, file.path, roots) for name, file in studies.items()
+        }
+    except NestwiseError as error:
+        raise WorkflowError(str(error)) from None
+    return run, studies, sources
+
+
+RUN, STUDIES, SOURCES = read_configuration()
+
+
+wildcard_constraints:
+    study="|".join(map(re.escape, STUDIES)),
+    model=r"[A-Za-z0-9_-]+",
+    engine=r"[a-z]+",
+
+
+def study_of(wildcards):
+    return STUDIES[wildcards.study].study
+
+
+def section(step, *names):
+    """A params function: the one section of the study file that a step reads."""
+
+    def read(wildcards):
+        chosen = [RUN.seed if name == "seed" else wildcards[name] for name in names]
+        return getattr(sections, f"{step}_section")(study_of(wildcards), *chosen)
+
+    return read
+
+
+def engine_code(wildcards):
+    """Fingerprint of the code that one engine runs."""
+    return fingerprint("nestwise.engines", ENGINES.get(wildcards.engine, ("nestwise.engines",))[0])
+
+
+def fits(wildcards):
+    """Folders of every fit of a study."""
+    models = study_of(wildcards).models
+    pairs = [f"{name}.{engine}" for name, model in models.items() for engine in model.engines]
+    return expand("<results>/{study}/fits/{pair}", study=wildcards.study, pair=pairs)
+
+
+def designs(wildcards):
+    """Records of every design of a study."""
+    models = list(study_of(wildcards).models)
+    return expand("<results>/{study}/models/{model}/design.json", study=wildcards.study, model=models)
+
+
+def memory(floor, factor):
+    """Megabytes for a job: `factor` times its input, more at each attempt, at least `floor`."""
+    return lambda wildcards, input, attempt: attempt * max(floor, int(factor * input.size_mb))
+
+
+def finished():
+    """The last words of a run."""
+    reports = [f"  {Path(RUN.results, name, 'report.html')}" for name in STUDIES]
+    return "\n".join(["Reports:", *reports])

@@ -1,0 +1,22 @@
+# One model, one engine, one folder. A fit that fails is a row with its reason, not a failed job.
+
+
+rule fit:
+    input:
+        analysis="<results>/{study}/data/analysis.parquet",
+    output:
+        fit=directory("<results>/{study}/fits/{model}.{engine}"),
+    params:
+        section=section("fit", "model", "engine", "seed"),
+        code=engine_code,
+    log:
+        "<results>/{study}/logs/{model}.{engine}.log",
+    benchmark:
+        "<results>/{study}/benchmarks/{model}.{engine}.tsv"
+    threads: 1
+    resources:
+        mem_mb=memory(2000, 40),
+    message:
+        "{wildcards.study}: fitting {wildcards.model} by {wildcards.engine}"
+    script:
+        "../scripts/fit.py"
