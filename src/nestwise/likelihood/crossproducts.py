@@ -115,7 +115,7 @@ class CrossProducts:
     scale: float
 
     @property
-    def J(self) -> int:
+    def J(self) -> int:  # noqa: N802
         """Number of groups (of entries, once compressed)."""
         return int(self.A.shape[0])
 
@@ -205,7 +205,7 @@ def collapse(design: Design) -> CrossProducts:
     )
 
 
-def with_original_Z(products: CrossProducts) -> CrossProducts:
+def with_original_columns(products: CrossProducts) -> CrossProducts:
     """The same data with the random-effect columns as the formula has them (``T_Z = I``).
 
     For use where Lambda itself has a meaning, as under a prior on its correlations; X and y stay in the
@@ -292,7 +292,7 @@ def _random_columns(term: RandomTerm, formula: str) -> tuple[FloatArray, list[Fl
             T = T @ np.linalg.inv(R * np.sign(np.diag(R))[:, None]) * np.sqrt(n)
     if bad:
         problem = Problem(
-            f"the varying coefficient {bad[0]} of {term.group} is zero in every row or follows from those before it",
+            f"the varying coefficient {bad[0]} of {term.group} is zero or follows from those before it",
             formula,
             f"leave {bad[0]} out of the random part",
         )

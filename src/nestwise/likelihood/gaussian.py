@@ -1,13 +1,14 @@
 """The Gaussian likelihood of one grouping factor: value and exact gradient on collapsed data.
 
 Pure functions of `CrossProducts` and Lambda, the relative factor of the random effects covariance
-``sigma^2 Lambda Lambda'``, in the working parametrisation of `crossproducts`. With ``M_j = I + Lambda'A_j Lambda``,
+``sigma^2 Lambda Lambda'``, in the working parametrisation of `crossproducts`. With
+``M_j = I + Lambda'A_j Lambda``,
 ``K_j = M_j^-1 Lambda'B_j``, ``E_j = B_j - A_j Lambda K_j`` and ``S = G - sum_j B_j'Lambda K_j``:
 ``beta = S_XX^-1 S_Xy``, ``r2 = S_yy - S_Xy'beta``, ``m = n - p`` under REML and ``n`` under ML, and
 
     deviance = sum_j log|M_j| + m (1 + log(2 pi r2 / m)) + [REML] log|S_XX|.
 
-Any square Lambda is allowed; the value depends on ``Lambda Lambda'`` only, so it does not change when a column
+Any square Lambda is allowed; the value depends on ``Lambda Lambda'`` only: no change when a column
 changes sign. Sources: Bates et al. (2015), Journal of Statistical Software 67(1), section 3; Pinheiro & Bates
 (2000), chapter 2.
 """
@@ -34,7 +35,7 @@ class Reduced:
         A_j Lambda.
     M_inverse : ndarray (J, q, q)
         M_j^-1.
-    log_det_M : float
+    log_det_m : float
         sum_j log|M_j|, weighted.
     K : ndarray (J, q, p + 1)
         M_j^-1 Lambda'B_j.
@@ -42,7 +43,7 @@ class Reduced:
         Generalised least-squares coefficients.
     XX_inverse : ndarray (p, p)
         S_XX^-1; times sigma^2 the covariance of beta.
-    log_det_XX : float
+    log_det_xx : float
         log|S_XX|.
     r2 : float
         Penalised residual sum of squares.
@@ -51,11 +52,11 @@ class Reduced:
     Lambda: FloatArray
     AL: FloatArray
     M_inverse: FloatArray
-    log_det_M: float
+    log_det_m: float
     K: FloatArray
     beta: FloatArray
     XX_inverse: FloatArray
-    log_det_XX: float
+    log_det_xx: float
     r2: float
 
 
@@ -67,7 +68,7 @@ class Criterion:
     ----------
     value : float
         Of the working data; add `constant` for that of the outcome itself.
-    d_Lambda : ndarray (q, q)
+    gradient : ndarray (q, q)
         Derivative with respect to every element of Lambda.
     d_sigma : float
         Derivative with respect to sigma; 0 where sigma is profiled out.
@@ -78,7 +79,7 @@ class Criterion:
     """
 
     value: float
-    d_Lambda: FloatArray
+    gradient: FloatArray
     d_sigma: float
     sigma: float
     reduced: Reduced
@@ -105,11 +106,11 @@ def reduce(products: CrossProducts, Lambda: FloatArray) -> Reduced:
         Lambda=Lambda,
         AL=AL,
         M_inverse=M_inverse,
-        log_det_M=float(products.weights @ log_dets),
+        log_det_m=float(products.weights @ log_dets),
         K=K,
         beta=root_inverse.T @ along,
         XX_inverse=root_inverse.T @ root_inverse,
-        log_det_XX=2 * float(np.log(np.diag(root)).sum()),
+        log_det_xx=2 * float(np.log(np.diag(root)).sum()),
         r2=float(S[p, p] - along @ along),
     )
 
@@ -139,18 +140,18 @@ def criterion(
     m = products.n - p if reml else products.n
     profiled = sigma is None
     variance = reduced.r2 / m if sigma is None else sigma**2
-    value = reduced.log_det_M + m * np.log(2 * np.pi * variance) + reduced.r2 / variance
+    value = reduced.log_det_m + m * np.log(2 * np.pi * variance) + reduced.r2 / variance
     v = np.append(-reduced.beta, 1.0)
     F = np.outer(v, v) / variance
     if reml:
-        value += reduced.log_det_XX
+        value += reduced.log_det_xx
         F[:p, :p] += reduced.XX_inverse
     E = products.B - reduced.AL @ reduced.K
-    d_Lambda = 2 * np.tensordot(products.weights, reduced.AL @ reduced.M_inverse, axes=1)
-    d_Lambda -= 2 * np.tensordot(E @ F, reduced.K, axes=((0, 2), (0, 2)))
+    gradient = 2 * np.tensordot(products.weights, reduced.AL @ reduced.M_inverse, axes=1)
+    gradient -= 2 * np.tensordot(E @ F, reduced.K, axes=((0, 2), (0, 2)))
     root = float(np.sqrt(variance))
     d_sigma = 0.0 if profiled else 2 * m / root - 2 * reduced.r2 / root**3
-    return Criterion(float(value), d_Lambda, d_sigma, root, reduced)
+    return Criterion(float(value), gradient, d_sigma, root, reduced)
 
 
 def constant(products: CrossProducts, *, reml: bool) -> float:
@@ -165,7 +166,7 @@ def constant(products: CrossProducts, *, reml: bool) -> float:
 def deviance(products: CrossProducts, theta: FloatArray, *, reml: bool) -> tuple[float, FloatArray]:
     """Profiled deviance and its gradient with respect to theta (k,), working parametrisation."""
     at = criterion(products, products.pattern.matrix(theta), reml=reml)
-    return at.value, products.pattern.elements(at.d_Lambda)
+    return at.value, products.pattern.elements(at.gradient)
 
 
 def covariance_gradient(products: CrossProducts, reduced: Reduced, contrasts: FloatArray) -> FloatArray:
@@ -186,7 +187,8 @@ def covariance_gradient(products: CrossProducts, reduced: Reduced, contrasts: Fl
     p = products.p
     U = reduced.XX_inverse @ contrasts
     E_X = products.B[:, :, :p] - reduced.AL @ reduced.K[:, :, :p]
-    return 2 * np.einsum("jac,jbc->cab", E_X @ U, reduced.K[:, :, :p] @ U)
+    gradients: FloatArray = 2 * np.einsum("jac,jbc->cab", E_X @ U, reduced.K[:, :, :p] @ U)
+    return gradients
 
 
 def _inverses(M: FloatArray) -> tuple[FloatArray, FloatArray]:
