@@ -1,0 +1,204 @@
+# What the cases share: read the data the tests read, fit with lme4, write what it says.
+# A case's make.R sources this file and is run in its own folder:  cd radon && Rscript make.R
+suppressPackageStartupMessages({
+  library(lme4)
+  library(lmerTest)
+  library(pbkrtest)
+  library(jsonlite)
+})
+
+# Tighter than lme4's defaults, which stop with relative errors of 1e-4 in variances.
+tight <- lmerControl(
+  optimizer = "nloptwrap", calc.derivs = FALSE,
+  optCtrl = list(xtol_abs = 1e-12, ftol_abs = 1e-12, maxeval = 100000)
+)
+
+python <- function() Sys.getenv("PYTHON", "../../../.venv/bin/python")
+
+# Data of a case: from a package by way of make_data.py, or from data.csv in the case's folder.
+# `levels` names the factors and the order of their levels, `derive` is as in a study file.
+case_data <- function(package = NULL, dataset = NULL, groups, levels = list(), derive = list()) {
+  if (is.null(package)) {
+    path <- "data.csv"
+  } else {
+    path <- tempfile(fileext = ".csv")
+    stopifnot(system2(python(), c("../make_data.py", package, dataset, path)) == 0)
+  }
+  frame <- read.csv(path, check.names = FALSE, na.strings = "NA")
+  for (group in names(groups)) frame[[group]] <- factor(frame[[group]])
+  for (name in names(levels)) frame[[name]] <- factor(frame[[name]], levels = levels[[name]])
+  for (rule in derive) {
+    source <- if (is.null(rule$within)) rule$between else rule$within
+    means <- ave(frame[[source]], frame[[rule$group]])
+    frame[[rule$as]] <- if (is.null(rule$within)) means else frame[[source]] - means
+  }
+  sum <- sub(" .*", "", system2("sha256sum", path, stdout = TRUE))
+  about <- list(
+    package = package, dataset = dataset, sha256 = sum, rows = nrow(frame),
+    groups = groups, levels = levels, derive = derive
+  )
+  list(frame = frame, about = about)
+}
+
+inside <- function(within = NULL) list(within = within)
+
+# lme4 writes `Subject.1` for the second term of (x || Subject).
+plain_group <- function(name) sub("\\.[0-9]+$", "", name)
+
+variances <- function(fit) {
+  table <- as.data.frame(VarCorr(fit))
+  is_sd <- is.na(table$var2) & table$grp != "Residual"
+  is_cor <- !is.na(table$var2)
+  sds <- table[is_sd, ]
+  cors <- table[is_cor, ]
+  list(
+    sds = data.frame(group = plain_group(sds$grp), term = sds$var1, sd = sds$sdcor),
+    cors = if (any(is_cor)) {
+      data.frame(group = plain_group(cors$grp), term = paste(cors$var1, cors$var2, sep = ":"), cor = cors$sdcor)
+    } else {
+      list()
+    },
+    sigma = sigma(fit)
+  )
+}
+
+# Random effects with their conditional SDs, and the group's own coefficients.
+group_rows <- function(fit) {
+  table <- as.data.frame(ranef(fit, condVar = TRUE), stringsAsFactors = FALSE)
+  factor <- plain_group(as.character(table$grpvar))
+  data.frame(
+    group = factor, label = as.character(table$grp), term = as.character(table$term),
+    effect = table$condval, effect_sd = table$condsd
+  )
+}
+
+fixed_rows <- function(fit) {
+  table <- as.data.frame(coef(summary(fit, ddf = "Satterthwaite")))
+  data.frame(
+    term = rownames(table), estimate = table[["Estimate"]], std_error = table[["Std. Error"]],
+    df = table[["df"]], statistic = table[["t value"]], p_value = table[["Pr(>|t|)"]]
+  )
+}
+
+kenward_roger <- function(fit) {
+  table <- as.data.frame(coef(summary(fit, ddf = "Kenward-Roger")))
+  data.frame(term = rownames(table), std_error = table[["Std. Error"]], df = table[["df"]])
+}
+
+profile_rows <- function(fit) {
+  intervals <- suppressMessages(confint(fit, method = "profile", oldNames = FALSE, quiet = TRUE))
+  data.frame(name = rownames(intervals), lower = unname(intervals[, 1]), upper = unname(intervals[, 2]))
+}
+
+polish <- lmerControl(optimizer = "bobyqa", calc.derivs = FALSE, optCtrl = list(rhobeg = 1e-3, rhoend = 1e-9))
+
+# The best of several starts: from its own start lme4 ends on a false boundary for radon with varying slopes
+# and a cross-level interaction (an intercept SD of 0, REML log-likelihood 2.83 below the optimum).
+best_fit <- function(formula, frame, reml) {
+  from <- function(start, control = tight) {
+    suppressMessages(suppressWarnings(
+      lmerTest::lmer(as.formula(formula), data = frame, REML = reml, control = control, start = start)
+    ))
+  }
+  first <- from(NULL)
+  lower <- getME(first, "lower")
+  starts <- expand.grid(diagonal = c(0.15, 0.5), beside = c(0.15, -0.15))
+  others <- lapply(seq_len(nrow(starts)), function(i) {
+    from(ifelse(lower == 0, starts$diagonal[i], starts$beside[i]))
+  })
+  fits <- c(first, others)
+  best <- fits[[which.max(sapply(fits, logLik))]]
+  from(getME(best, "theta"), polish)
+}
+
+# Everything a model says. `profile` and `kr` are asked for where they are quick and the field uses them.
+peer <- function(data, formula, reml = TRUE, profile = FALSE, kr = FALSE, groups = TRUE) {
+  fit <- best_fit(formula, data$frame, reml)
+  value <- logLik(fit)
+  said <- list(
+    formula = formula, reml = reml, n_obs = nobs(fit), n_groups = as.list(ngrps(fit)),
+    singular = isSingular(fit), theta = unname(getME(fit, "theta")),
+    fixed = fixed_rows(fit), vcov = unname(as.matrix(vcov(fit)))
+  )
+  said <- c(said, variances(fit), list(
+    log_likelihood = as.numeric(value), n_parameters = attr(value, "df"),
+    criterion = if (reml) unname(REMLcrit(fit)) else unname(deviance(fit)), aic = AIC(fit), bic = BIC(fit)
+  ))
+  if (kr) said$kenward_roger <- kenward_roger(fit)
+  if (profile) said$profile <- profile_rows(fit)
+  if (groups) said$groups <- group_rows(fit)
+  said
+}
+
+# Complete pooling: least squares, with the cluster-robust variances people ask for.
+complete_pooling <- function(data, formula, group) {
+  fit <- lm(as.formula(formula), data = data$frame)
+  robust <- lapply(c(CR0 = "CR0", CR1 = "CR1", CR1S = "CR1S", CR2 = "CR2", CR3 = "CR3"), function(kind) {
+    vcov <- clubSandwich::vcovCR(fit, cluster = data$frame[[group]], type = kind)
+    test <- clubSandwich::coef_test(fit, vcov = vcov, test = "Satterthwaite")
+    data.frame(term = names(coef(fit)), std_error = test$SE, df = test$df)
+  })
+  list(
+    formula = formula, group = group, sigma = sigma(fit), df_residual = df.residual(fit),
+    log_likelihood = as.numeric(logLik(fit)), aic = AIC(fit), bic = BIC(fit),
+    fixed = data.frame(
+      term = names(coef(fit)), estimate = unname(coef(fit)),
+      std_error = unname(sqrt(diag(vcov(fit))))
+    ),
+    robust = robust
+  )
+}
+
+# No pooling of intercepts: one indicator a group, common slopes.
+no_pooling <- function(data, formula, group, outcome_formula = NULL) {
+  fit <- lm(as.formula(formula), data = data$frame)
+  table <- coef(summary(fit))
+  own <- grepl(paste0("^", group), rownames(table))
+  rows <- function(keep, labels) {
+    data.frame(label = labels, estimate = unname(table[keep, 1]), std_error = unname(table[keep, 2]))
+  }
+  list(
+    formula = formula, group = group, sigma = sigma(fit), df_residual = df.residual(fit),
+    log_likelihood = as.numeric(logLik(fit)),
+    groups = rows(own, sub(paste0("^", group), "", rownames(table)[own])),
+    fixed = rows(!own, rownames(table)[!own])
+  )
+}
+
+# No pooling of anything: a regression a group, with its own or one common residual variance.
+group_regressions <- function(data, formula, group) {
+  parts <- split(data$frame, data$frame[[group]])
+  one <- function(label) {
+    fit <- lm(as.formula(formula), data = parts[[label]])
+    table <- coef(summary(fit))
+    data.frame(
+      label = label, term = rownames(table), n = nobs(fit), estimate = unname(table[, 1]),
+      std_error = unname(table[, 2]), unscaled = unname(sqrt(diag(summary(fit)$cov.unscaled))),
+      rss = deviance(fit), df = df.residual(fit)
+    )
+  }
+  rows <- do.call(rbind, lapply(names(parts), one))
+  ends <- rows[!duplicated(rows$label), ]
+  sigma <- sqrt(sum(ends$rss) / sum(ends$df))
+  rows$std_error_pooled <- rows$unscaled * sigma
+  rows$unscaled <- rows$rss <- NULL
+  list(formula = formula, group = group, pooled_sigma = sigma, groups = rows)
+}
+
+# Likelihood-ratio test of a variance or covariance, naive and by the chi-bar-square mixture (rule 6).
+variance_test <- function(small, large, q) {
+  statistic <- max(0, 2 * (large$log_likelihood - small$log_likelihood))
+  naive <- pchisq(statistic, q + 1, lower.tail = FALSE)
+  lower <- if (q == 0) as.numeric(statistic <= 0) else pchisq(statistic, q, lower.tail = FALSE)
+  list(small = small$formula, large = large$formula, statistic = statistic, naive = naive, mixture = (naive + lower) / 2)
+}
+
+save_case <- function(data, models, ...) {
+  versions <- sapply(c("lme4", "lmerTest", "pbkrtest", "nlme", "clubSandwich"), function(p) as.character(packageVersion(p)))
+  content <- c(list(
+    source = paste("make.R in this folder, run with", R.version.string),
+    versions = as.list(versions), data = data$about, models = models
+  ), list(...))
+  write_json(content, "expected.json", auto_unbox = TRUE, digits = NA, pretty = TRUE, null = "null", na = "null", dataframe = "columns")
+  writeLines(capture.output(sessionInfo()), "session.txt")
+}
