@@ -1,0 +1,401 @@
+"""A model in mathematical form: multilevel notation, written as MathML from the design.
+
+Notation: rows i = 1..n, groups j = 1..J; beta for coefficients of the rows, gamma for the coefficients
+of the group-level regressions that the varying coefficients follow, eta for what is left of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from nestwise.design.record import Design, FloatArray, IntArray, RandomTerm
+
+INTERCEPT = "(Intercept)"
+GROUP_LETTERS = "jklmhg"
+TERMS_A_LINE = 4
+RELATIVE_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class FixedShape:
+    """One fixed effect and the equation it belongs to.
+
+    `coefficient` is the number of the varying coefficient whose group-level regression the effect is
+    part of, `part` its group-level variable there ("" for the mean); both None for an effect that is
+    the same in every group.
+    """
+
+    name: str
+    coefficient: int | None = None
+    part: str | None = None
+
+
+@dataclass(frozen=True)
+class RandomShape:
+    """One term in brackets without its data."""
+
+    group: str
+    names: tuple[str, ...]
+    correlated: bool
+    n_groups: int
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What must be known of a design to write it down."""
+
+    outcome: str
+    n: int
+    fixed: tuple[FixedShape, ...]
+    random: tuple[RandomShape, ...]
+    family: str = "gaussian"
+    link: str = "identity"
+    offset: bool = False
+
+    @property
+    def levelled(self) -> bool:
+        """Whether one grouping factor alone varies, so that level 2 can be written by coefficient."""
+        return len(self.random) == 1
+
+
+@dataclass(frozen=True)
+class Equation:
+    """One line of mathematics with its name; `mathml` is a whole `<math>` element."""
+
+    title: str
+    mathml: str
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """Which quantity of the tables a symbol stands for."""
+
+    mathml: str
+    component: str
+    term: str
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Writing:
+    """A model written down: its equations, and the key from symbols to the terms of the tables."""
+
+    equations: tuple[Equation, ...]
+    symbols: tuple[Symbol, ...]
+
+
+# --- what belongs where --------------------------------------------------------------------------
+
+
+def factors(name: str) -> tuple[str, ...]:
+    """Split an interaction at the colons that stand outside brackets: ``I(a:b):c`` has two factors."""
+    parts, depth, start = [], 0, 0
+    for position, letter in enumerate(name):
+        depth += letter in "([" or -(letter in ")]")
+        if letter == ":" and depth == 0:
+            parts.append(name[start:position])
+            start = position + 1
+    return (*parts, name[start:])
+
+
+def _without(name: str, varying: str) -> str | None:
+    """The factors of `name` that are not factors of `varying`; None if some of those are absent."""
+    if name == varying:
+        return ""
+    if varying == INTERCEPT:
+        return name
+    left = list(factors(name))
+    for factor in factors(varying):
+        if factor not in left:
+            return None
+        left.remove(factor)
+    return ":".join(left)
+
+
+def proportional_within(column: FloatArray, base: FloatArray, codes: IntArray) -> bool:
+    """Whether `column` (n,) is `base` (n,) times something constant inside every group of `codes`."""
+    squares = np.bincount(codes, base * base)
+    ratio = np.bincount(codes, base * column) / np.where(squares > 0, squares, 1.0)
+    gap = np.abs(column - base * ratio[codes]).max(initial=0.0)
+    return bool(gap <= RELATIVE_TOLERANCE * max(np.abs(column).max(initial=0.0), 1e-300))
+
+
+def _belongs(name: str, column: FloatArray, term: RandomTerm) -> FixedShape:
+    if name in term.names:
+        return FixedShape(name, term.names.index(name), "")
+    for number, varying in enumerate(term.names):
+        part = _without(name, varying)
+        if part and proportional_within(column, term.Z[:, number], term.codes):
+            return FixedShape(name, number, part)
+    return FixedShape(name)
+
+
+def shape(design: Design) -> Shape:
+    """Reduce a design to what its equations need.
+
+    A fixed effect belongs to the regression of a varying coefficient when its column is that
+    coefficient's column times something constant within every group: group-level predictors belong to
+    the intercept, cross-level interactions to the slope.
+    """
+    columns = zip(design.names, design.X.T, strict=True)
+    if len(design.random) == 1:
+        fixed = tuple(_belongs(name, column, design.random[0]) for name, column in columns)
+    else:
+        fixed = tuple(FixedShape(name) for name in design.names)
+    random = tuple(RandomShape(t.group, t.names, t.correlated, t.n_groups) for t in design.random)
+    return Shape(
+        design.outcome,
+        design.n,
+        fixed,
+        random,
+        design.family,
+        design.link,
+        offset=design.offset is not None,
+    )
+
+
+def shape_from_record(record: Mapping[str, Any]) -> Shape:
+    """Read back a shape saved with `dataclasses.asdict` (lists where there were tuples)."""
+    return Shape(
+        **{key: record[key] for key in ("outcome", "n", "family", "link", "offset")},
+        fixed=tuple(FixedShape(**row) for row in record["fixed"]),
+        random=tuple(RandomShape(**(row | {"names": tuple(row["names"])})) for row in record["random"]),
+    )
+
+
+# --- MathML, piece by piece ----------------------------------------------------------------------
+
+
+def mi(text: str) -> str:
+    """An identifier; one letter is set in italics, a longer name upright."""
+    return f"<mi>{escape(text)}</mi>"
+
+
+def mo(text: str) -> str:
+    """An operator."""
+    return f"<mo>{escape(text)}</mo>"
+
+
+def row(*parts: str) -> str:
+    """Pieces beside each other."""
+    return f"<mrow>{''.join(parts)}</mrow>"
+
+
+def sub(base: str, *below: str) -> str:
+    """A symbol with what stands below it."""
+    return f"<msub>{base}{row(*below)}</msub>"
+
+
+def sup(base: str, above: str) -> str:
+    """A symbol with what stands above it."""
+    return f"<msup>{base}{above}</msup>"
+
+
+def number(value: float) -> str:
+    """A number."""
+    return f"<mn>{escape(f'{value:,}')}</mn>"
+
+
+def brackets(inside: str) -> str:
+    """Round brackets that grow with what they hold."""
+    return row('<mo fence="true" stretchy="true">(</mo>', inside, '<mo fence="true" stretchy="true">)</mo>')
+
+
+def matrix(rows: Sequence[Sequence[str]]) -> str:
+    """A matrix in round brackets."""
+    cells = "".join("<mtr>" + "".join(f"<mtd>{cell}</mtd>" for cell in line) + "</mtr>" for line in rows)
+    return brackets(f"<mtable>{cells}</mtable>")
+
+
+def math(content: str, *, block: bool = True) -> str:
+    """A whole `<math>` element."""
+    display = ' display="block"' if block else ""
+    return f'<math xmlns="http://www.w3.org/1998/Math/MathML"{display}>{content}</math>'
+
+
+def product(name: str, index: str) -> str:
+    """A term's columns multiplied, each with its index: x_i · z_i."""
+    return mo("·").join(sub(mi(factor), mi(index)) for factor in factors(name))
+
+
+def summed(left: str, terms: Sequence[str]) -> str:
+    """``left = a + b + ...``, broken after every few terms so that it fits a page."""
+    if len(terms) <= TERMS_A_LINE + 1:
+        return row(left, mo("="), mo("+").join(terms) if terms else number(0))
+    lines = [terms[start : start + TERMS_A_LINE] for start in range(0, len(terms), TERMS_A_LINE)]
+    cells = []
+    for line_number, line in enumerate(lines):
+        head = row(left, mo("=")) if line_number == 0 else mo("+")
+        cells.append(f'<mtr><mtd class="head">{head}</mtd><mtd class="tail">{mo("+").join(line)}</mtd></mtr>')
+    return f'<mtable class="lines">{"".join(cells)}</mtable>'
+
+
+def normal(*arguments: str) -> str:
+    """N(mean, variance)."""
+    return row(mi("N"), brackets(mo(",").join(arguments)))
+
+
+SIGMA2 = sup(mi("σ"), number(2))
+ZERO = number(0)
+
+
+def group_index(letter: str) -> str:
+    """``j[i]``: the group row i belongs to."""
+    return row(mi(letter), mo("["), mi("i"), mo("]"))
+
+
+# --- the model ---------------------------------------------------------------------------------
+
+
+def covariance(term: RandomShape, mark: str = "") -> str:
+    """The covariance matrix of one term's coefficients: variances, and correlations times SDs."""
+    size = len(term.names)
+
+    def deviation(at: int) -> str:
+        return sub(mi("τ"), number(at), *([mo(","), mi(mark)] if mark else []))
+
+    def cell(r: int, s: int) -> str:
+        if r == s:
+            return sup(deviation(r), number(2))
+        if not term.correlated:
+            return ZERO
+        low, high = min(r, s), max(r, s)
+        rho = mi("ρ") if size == 2 else sub(mi("ρ"), number(low), number(high))
+        return row(rho, deviation(low), deviation(high))
+
+    return matrix([[cell(r, s) for s in range(size)] for r in range(size)])
+
+
+def drawn(symbols: Sequence[str], term: RandomShape, mark: str = "") -> str:
+    """``(eta_0j, eta_1j) ~ N(0, covariance)``."""
+    if len(symbols) == 1:
+        tau = sub(mi("τ"), number(0), *([mo(","), mi(mark)] if mark else []))
+        return row(symbols[0], mo("∼"), normal(ZERO, sup(tau, number(2))))
+    nought = matrix([[ZERO] for _ in symbols])
+    return row(matrix([[symbol] for symbol in symbols]), mo("∼"), normal(nought, covariance(term, mark)))
+
+
+def _outcome(model: Shape) -> tuple[str, list[str], list[Equation]]:
+    """The left side, the residual as a term of the sum, and what else is said of the rows."""
+    y = sub(mi(model.outcome), mi("i"))
+    if model.family == "gaussian":
+        error = sub(mi("ε"), mi("i"))
+        spread = Equation("Residuals", math(row(error, mo("∼"), normal(ZERO, SIGMA2))))
+        return y, [error], [spread]
+    mu = sub(mi("μ"), mi("i"))
+    family = model.family.replace("_", " ").capitalize()
+    spread = Equation("Outcome", math(row(y, mo("∼"), mi(family), brackets(mu))))
+    return row(mi(model.link), brackets(mu)), [], [spread]
+
+
+def _offset(model: Shape) -> list[str]:
+    return [sub(mi("offset"), mi("i"))] if model.offset else []
+
+
+def _coefficient(name: str, symbol: str) -> str:
+    return symbol if name == INTERCEPT else row(symbol, product(name, "i"))
+
+
+def _levelled(model: Shape) -> Writing:
+    """One grouping factor: the rows' equation, then one equation a varying coefficient."""
+    term = model.random[0]
+    index = group_index("j")
+    terms = [_coefficient(name, sub(mi("β"), number(at), index)) for at, name in enumerate(term.names)]
+    symbols, second = [], []
+    same = [effect for effect in model.fixed if effect.coefficient is None]
+    for at, effect in enumerate(same, start=len(term.names)):
+        beta = sub(mi("β"), number(at))
+        terms.append(_coefficient(effect.name, beta))
+        symbols.append(Symbol(math(beta, block=False), "fixed", effect.name))
+    left, error, spread = _outcome(model)
+    first = Equation("Level 1: observations", math(summed(left, terms + _offset(model) + error)))
+    for at, name in enumerate(term.names):
+        gammas = []
+        own = [effect for effect in model.fixed if effect.coefficient == at]
+        for place, effect in enumerate(sorted(own, key=lambda effect: effect.part != "")):
+            gamma = sub(mi("γ"), number(at), number(place))
+            part = f"{gamma}{product(effect.part, 'j')}" if effect.part else gamma
+            gammas.append(row(part))
+            symbols.append(Symbol(math(gamma, block=False), "fixed", effect.name))
+        eta = sub(mi("η"), number(at), mi("j"))
+        what = "intercept" if name == INTERCEPT else f"slope of {name}"
+        second.append(
+            Equation(
+                f"Level 2: {what} of {term.group} j",
+                math(summed(sub(mi("β"), number(at), mi("j")), [*gammas, eta])),
+            )
+        )
+    etas = [sub(mi("η"), number(at), mi("j")) for at in range(len(term.names))]
+    cloud = Equation(f"Between {term.group}", math(drawn(etas, term)))
+    return Writing(
+        (first, *spread, *second, cloud),
+        (*symbols, *_variance_symbols(term), *_residual_symbol(model)),
+    )
+
+
+def _crossed(model: Shape) -> Writing:
+    """Several grouping factors, or none: fixed effects plus one error term a factor and coefficient."""
+    terms, symbols, clouds = [], [], []
+    for at, effect in enumerate(model.fixed):
+        beta = sub(mi("β"), number(at))
+        terms.append(_coefficient(effect.name, beta))
+        symbols.append(Symbol(math(beta, block=False), "fixed", effect.name))
+    for position, term in enumerate(model.random):
+        letter = GROUP_LETTERS[position % len(GROUP_LETTERS)]
+        etas = []
+        for at, name in enumerate(term.names):
+            mark = [number(at), mo(","), group_index(letter)]
+            terms.append(_coefficient(name, sub(mi("η"), *mark)))
+            etas.append(sub(mi("η"), number(at), mo(","), mi(letter)))
+        clouds.append(Equation(f"Between {term.group} ({letter})", math(drawn(etas, term, letter))))
+        symbols.extend(_variance_symbols(term, letter))
+    left, error, spread = _outcome(model)
+    first = Equation("Observations", math(summed(left, terms + _offset(model) + error)))
+    return Writing((first, *spread, *clouds), (*symbols, *_residual_symbol(model)))
+
+
+def _variance_symbols(term: RandomShape, mark: str = "") -> list[Symbol]:
+    symbols = []
+    for at, name in enumerate(term.names):
+        tau = sub(mi("τ"), number(at), *([mo(","), mi(mark)] if mark else []))
+        symbols.append(Symbol(math(tau, block=False), "sd", name, term.group))
+    if term.correlated:
+        for r in range(len(term.names)):
+            for s in range(r + 1, len(term.names)):
+                rho = mi("ρ") if len(term.names) == 2 else sub(mi("ρ"), number(r), number(s))
+                pair = f"{term.names[r]}:{term.names[s]}"
+                symbols.append(Symbol(math(rho, block=False), "cor", pair, term.group))
+    return symbols
+
+
+def _residual_symbol(model: Shape) -> list[Symbol]:
+    if model.family != "gaussian":
+        return []
+    return [Symbol(math(mi("σ"), block=False), "residual", "sigma")]
+
+
+def write(model: Shape) -> Writing:
+    """Write a model in multilevel notation.
+
+    Parameters
+    ----------
+    model : Shape
+        From `shape`, or read back with `shape_from_record`.
+
+    Returns
+    -------
+    Writing
+        Equations of the rows (level 1), of each varying coefficient (level 2) and of the covariance,
+        and what each symbol is called in the tables.
+    """
+    return _levelled(model) if model.levelled else _crossed(model)
+
+
+def equations(design: Design) -> list[str]:
+    """The equations of a design, each a whole `<math>` element."""
+    return [equation.mathml for equation in write(shape(design)).equations]
