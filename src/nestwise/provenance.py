@@ -31,9 +31,19 @@ def fingerprint(*modules: str) -> str:
     -------
     str
         16 hexadecimal digits.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If a module does not exist.
     """
     reached: set[Path] = set()
-    waiting = [path for module in modules for path in _files(module)]
+    waiting: list[Path] = []
+    for module in modules:
+        files = _files(module)
+        if not files:
+            raise ModuleNotFoundError(f"there is no module {module}")
+        waiting += files
     while waiting:
         path = waiting.pop()
         if path not in reached:
