@@ -1,0 +1,1 @@
+"""The one likelihood that is maximised by `fit` and sampled by `bayes`."""

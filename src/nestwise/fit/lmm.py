@@ -1,0 +1,204 @@
+"""Linear mixed models by REML or ML: the engine `lmm`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from nestwise.design.record import Design, FloatArray
+from nestwise.fit.inference import satterthwaite, t_rows
+from nestwise.fit.optimise import Optimum, optimise
+from nestwise.fit.partition import kish_size, mean_square_z, partition, partition_rows
+from nestwise.fit.refusals import refuse_perfect, refuse_unfit_mixed
+from nestwise.fit.solution import LmmSolution, solve
+from nestwise.fit.sweep import Swept, sweep
+from nestwise.likelihood.crossproducts import CrossProducts, collapse, compress
+from nestwise.results import Estimate, Fit, Status
+
+ZERO_SD = 1e-5
+"""A random effect whose typical contribution is below this share of sigma has an SD of zero."""
+
+
+@dataclass(frozen=True)
+class LmmState:
+    """A design with everything the maximisation of its likelihood gave, for the engines that start from it.
+
+    Attributes
+    ----------
+    products, compressed : CrossProducts
+        One entry a group; fewer entries with the same likelihood.
+    swept : Swept
+        No pooling.
+    optimum : Optimum
+        Where the search ended.
+    solution : LmmSolution
+        Estimates.
+    """
+
+    products: CrossProducts
+    compressed: CrossProducts
+    swept: Swept
+    optimum: Optimum
+    solution: LmmSolution
+
+
+def solve_lmm(design: Design, *, engine: str = "lmm") -> LmmState:
+    """Maximise the (restricted) likelihood of a design with one grouping factor.
+
+    Parameters
+    ----------
+    design : Design
+        Gaussian, one grouping factor, any number of terms on it.
+    engine : str
+        Named in refusals.
+
+    Raises
+    ------
+    Refusal
+        See `fit.refusals`.
+    """
+    refuse_unfit_mixed(design, engine=engine)
+    products = collapse(design)
+    swept = sweep(products)
+    refuse_perfect(design, swept, products.scale)
+    compressed = compress(products)
+    optimum = optimise(compressed, reml=design.reml)
+    return LmmState(products, compressed, swept, optimum, solve(products, optimum.theta, reml=design.reml))
+
+
+def fit_lmm(design: Design, level: float = 0.95) -> Fit:
+    """Fit a linear mixed model with one grouping factor.
+
+    Parameters
+    ----------
+    design : Design
+        `design.reml` chooses the criterion.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    Fit
+        Fixed effects with Satterthwaite t tests; standard deviations, correlations and sigma on the outcome's
+        scale with profile intervals; derived quantities; status `ok`, `singular` or `not_converged`.
+
+    Raises
+    ------
+    Refusal
+        See `fit.refusals`.
+    """
+    began = perf_counter()
+    state = solve_lmm(design)
+    solution, optimum = state.solution, state.optimum
+    status, reason, warnings = _verdict(design, optimum)
+    df = satterthwaite(state.compressed, optimum.theta, reml=design.reml)
+    fixed = t_rows(design.names, solution.beta, np.sqrt(np.diag(solution.cov_beta)), df, level)
+    n_parameters = solution.beta.size + solution.theta.size + 1
+    return Fit(
+        study=design.study,
+        model=design.model,
+        engine="lmm",
+        method="REML" if design.reml else "ML",
+        status=status,
+        formula=design.formula,
+        analysis_hash=design.analysis_hash,
+        n_obs=design.n,
+        n_groups=design.n_groups,
+        reason=reason,
+        converged=optimum.converged,
+        singular=optimum.singular,
+        log_likelihood=solution.log_likelihood,
+        aic=solution.deviance + 2 * n_parameters,
+        bic=solution.deviance + np.log(design.n) * n_parameters,
+        n_parameters=n_parameters,
+        warnings=warnings,
+        estimates=(*fixed, *covariance_rows(design, solution), *derived_rows(design, solution)),
+        predictions=predict_rows(design, solution),
+        record={"optimisation": optimum.record, "theta": solution.theta.tolist()},
+        seconds=perf_counter() - began,
+    )
+
+
+def covariance_rows(design: Design, solution: LmmSolution) -> tuple[Estimate, ...]:
+    """Rows `sd`, `cor` and `residual`: standard deviations and correlations on the outcome's scale."""
+    sds: list[Estimate] = []
+    cors: list[Estimate] = []
+    sd = reported_sd(design, solution)
+    start = 0
+    for term in design.random:
+        for i, name in enumerate(term.names):
+            sds.append(Estimate("sd", name, float(sd[start + i]), term.group))
+            for k in range(i) if term.correlated else ():
+                a, b = start + k, start + i
+                r = solution.Sigma[a, b] / (sd[a] * sd[b]) if sd[a] * sd[b] > 0 else None
+                value = None if r is None else float(np.clip(r, -1, 1))
+                cors.append(
+                    Estimate("cor", f"{term.names[k]}:{name}", value, term.group, scale="correlation")
+                )
+        start += len(term.names)
+    return (*sds, *cors, Estimate("residual", "sigma", solution.sigma))
+
+
+def reported_sd(design: Design, solution: LmmSolution) -> FloatArray:
+    """Standard deviations (q,), exactly zero where only rounding is left of one."""
+    reach = np.sqrt(np.concatenate([(term.Z**2).mean(axis=0) for term in design.random]))
+    return np.where(solution.sd * reach < ZERO_SD * solution.sigma, 0.0, solution.sd)
+
+
+def derived_rows(design: Design, solution: LmmSolution) -> tuple[Estimate, ...]:
+    """Rows `derived`: ICC, shares of variance, design effect, variance ratio, break-even size."""
+    names = tuple(name for term in design.random for name in term.names)
+    size = kish_size(design)
+    parts = partition(solution.Sigma, solution.sigma, names, mean_square_z(design), size)
+    return partition_rows(design.random[0].group, parts, size=size)
+
+
+def predict_rows(design: Design, solution: LmmSolution) -> pl.DataFrame:
+    """One row an analysis row: X beta (plus offset), that plus the random effects, and the residual."""
+    fixed = design.X @ solution.beta
+    if design.offset is not None:
+        fixed = fixed + design.offset
+    fitted, start = fixed.copy(), 0
+    for term in design.random:
+        stop = start + len(term.names)
+        fitted += np.einsum("iq,iq->i", term.Z, solution.b[term.codes, start:stop])
+        start = stop
+    columns: dict[str, Any] = {
+        "row": design.rows,
+        "observed": design.y,
+        "fixed": fixed,
+        "fitted": fitted,
+        "residual": design.y - fitted,
+    }
+    return pl.DataFrame(columns)
+
+
+def _verdict(design: Design, optimum: Optimum) -> tuple[Status, str | None, tuple[str, ...]]:
+    """Status, reason and warnings of an optimum."""
+    group = design.random[0].group
+    if not optimum.converged:
+        messages = "; ".join(dict.fromkeys(run["message"] for run in optimum.record["runs"]))
+        reason = (
+            f"the search for the optimum ended without satisfying the criteria (gradient "
+            f"{optimum.record['gradient_norm']:.2g}; {messages}); let fewer coefficients vary by {group}"
+        )
+        return Status.NOT_CONVERGED, reason, (reason,)
+    if not optimum.singular:
+        return Status.OK, None, ()
+    several = sum(len(term.names) for term in design.random) > 1
+    if several:
+        reason = (
+            f"the covariance of the effects that vary by {group} has lost rank: a standard deviation is "
+            "estimated as 0 or a correlation as 1 or -1; drop the correlation (||), then a varying slope, or "
+            "use the engine pymc"
+        )
+    else:
+        reason = (
+            f"the standard deviation between {group} is estimated as 0: the groups differ no more than "
+            "chance would have them; leave the random effect out, or use the engine pymc for its plausible range"
+        )
+    return Status.SINGULAR, reason, (reason,)

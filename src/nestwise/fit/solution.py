@@ -1,0 +1,103 @@
+"""A linear mixed model solved at its optimum, as plain arrays in the formula's own parametrisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nestwise.design.record import FloatArray
+from nestwise.fit.optimise import triangular
+from nestwise.likelihood.crossproducts import CrossProducts
+from nestwise.likelihood.gaussian import constant, criterion
+
+
+@dataclass(frozen=True)
+class LmmSolution:
+    """Estimates of a linear mixed model with one grouping factor.
+
+    All quantities are on the outcome's scale and for the columns of the formula; the q random effects are
+    those of all terms, in the formula's order.
+
+    Attributes
+    ----------
+    reml : bool
+        Which criterion was maximised.
+    beta : ndarray (p,)
+        Fixed effects.
+    cov_beta : ndarray (p, p)
+        Their covariance, ``sigma^2 S_XX^-1``.
+    theta : ndarray (k,)
+        Free elements of Lambda, as lme4 orders them.
+    Lambda : ndarray (q, q)
+        Relative Cholesky factor.
+    sigma : float
+        Residual standard deviation.
+    Sigma : ndarray (q, q)
+        Covariance of the random effects, ``sigma^2 Lambda Lambda'``.
+    b : ndarray (J, q)
+        Conditional means of the random effects (BLUPs).
+    b_cov : ndarray (J, q, q)
+        Their conditional covariances given beta, ``sigma^2 Lambda M_j^-1 Lambda'`` (lme4's condVar).
+    b_on_beta : ndarray (J, q, p)
+        Derivative of b with respect to beta: how the uncertainty of beta carries over to b.
+    deviance : float
+        Minus twice the log-likelihood (ML), or the REML criterion, with all constants.
+    """
+
+    reml: bool
+    beta: FloatArray
+    cov_beta: FloatArray
+    theta: FloatArray
+    Lambda: FloatArray
+    sigma: float
+    Sigma: FloatArray
+    b: FloatArray
+    b_cov: FloatArray
+    b_on_beta: FloatArray
+    deviance: float
+
+    @property
+    def log_likelihood(self) -> float:
+        """Log-likelihood, restricted under REML, with all constants."""
+        return -self.deviance / 2
+
+    @property
+    def sd(self) -> FloatArray:
+        """Standard deviations of the random effects (q,)."""
+        return np.sqrt(np.diag(self.Sigma))
+
+
+def solve(products: CrossProducts, theta: FloatArray, *, reml: bool) -> LmmSolution:
+    """Estimates and predictions of random effects at theta (k,), working parametrisation.
+
+    Parameters
+    ----------
+    products : CrossProducts
+        Uncompressed: one entry a group.
+    theta : ndarray (k,)
+        Where `optimise` ended.
+    reml : bool
+        Criterion.
+    """
+    pattern, p = products.pattern, products.p
+    at = criterion(products, pattern.matrix(theta), reml=reml)
+    reduced, sigma = at.reduced, at.sigma * products.scale
+    root = products.T_Z @ reduced.Lambda  # (q, q): a factor of the relative covariance, not yet triangular
+    allowed = pattern.matrix(np.ones(pattern.k))
+    Lambda = np.where(allowed > 0, triangular(root), 0.0)
+    w = reduced.K @ np.append(-reduced.beta, 1.0)
+    T_back = np.linalg.inv(products.T_X)
+    return LmmSolution(
+        reml=reml,
+        beta=products.beta_0 + products.scale * products.T_X @ reduced.beta,
+        cov_beta=sigma**2 * products.T_X @ reduced.XX_inverse @ products.T_X.T,
+        theta=pattern.elements(Lambda),
+        Lambda=Lambda,
+        sigma=sigma,
+        Sigma=sigma**2 * Lambda @ Lambda.T,
+        b=products.scale * w @ root.T,
+        b_cov=sigma**2 * root @ reduced.M_inverse @ root.T,
+        b_on_beta=-root @ reduced.K[:, :, :p] @ T_back,
+        deviance=at.value + constant(products, reml=reml),
+    )
