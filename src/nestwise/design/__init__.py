@@ -1,0 +1,1 @@
+"""Formulas read, and made into the arrays every engine takes."""

@@ -91,6 +91,8 @@ class Design:
         Whether REML (else ML) is asked for.
     offset : ndarray (n,) or None
         Known part of the linear predictor.
+    trials : ndarray (n,) or None
+        With `cbind(success, failure)`, the number of trials; `y` is the number of successes.
     dropped : tuple of str
         Columns of X left out because they are linear combinations of those before them.
     notes : tuple of str
@@ -112,6 +114,7 @@ class Design:
     link: str = "identity"
     reml: bool = True
     offset: FloatArray | None = None
+    trials: FloatArray | None = None
     dropped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -102,7 +102,7 @@ def walk(expression: Expression) -> Iterator[Expression]:
         waiting.extend(reversed(children(part)))
 
 
-def deparse(expression: Expression) -> str:
+def deparse(expression: Expression) -> str:  # noqa: PLR0911 (one case a node)
     """Write an expression as R's `deparse` does, which is how lme4 names its coefficients."""
     match expression:
         case Name(name=name):

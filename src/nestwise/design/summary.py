@@ -1,0 +1,57 @@
+"""What a report and a later reader need to know of a design, without its arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nestwise.design.record import Design
+
+
+def design_record(design: Design) -> dict[str, Any]:
+    """Summarise a design for `models/<model>/design.json`.
+
+    Parameters
+    ----------
+    design : Design
+        The model.
+
+    Returns
+    -------
+    dict
+        JSON-able: names, sizes, random terms, the account of the rows, notes.
+    """
+    flow = design.row_flow
+    return {
+        "study": design.study,
+        "model": design.model,
+        "formula": design.formula,
+        "family": design.family,
+        "link": design.link,
+        "reml": design.reml,
+        "outcome": design.outcome,
+        "n": design.n,
+        "n_groups": design.n_groups,
+        "names": list(design.names),
+        "dropped": list(design.dropped),
+        "offset": design.offset is not None,
+        "random": [
+            {
+                "group": term.group,
+                "names": list(term.names),
+                "correlated": term.correlated,
+                "n_groups": term.n_groups,
+            }
+            for term in design.random
+        ],
+        "row_flow": {
+            "n_source": flow.n_source,
+            "n_used": flow.n_used,
+            "groups_source": flow.groups_source,
+            "groups_used": flow.groups_used,
+            "excluded": [
+                {"reason": reason, "rows": rows, "groups": groups} for reason, rows, groups in flow.excluded
+            ],
+        },
+        "analysis_hash": design.analysis_hash,
+        "notes": list(design.notes),
+    }
