@@ -15,9 +15,9 @@ from nestwise.results import Estimate
 def satterthwaite(products: CrossProducts, theta: FloatArray, *, reml: bool) -> FloatArray:
     """Degrees of freedom (p,) of the t statistics of the fixed effects.
 
-    ``df = 2 v^2 / (g'A g)`` with v the variance of a coefficient as a function of (theta, sigma), g its
-    gradient and A twice the inverse Hessian of minus twice the log-likelihood in (theta, sigma), directions without
-    curvature left out. Source: Satterthwaite (1946) as in Kuznetsova, Brockhoff &
+    ``df = 2 v^2 / (g'A g)`` with v the variance of a coefficient in (theta, sigma), g its
+    gradient and A twice the inverse Hessian of minus twice the log-likelihood in (theta, sigma), directions
+    without curvature left out. Source: Satterthwaite (1946) as in Kuznetsova, Brockhoff &
     Christensen (2017), Journal of Statistical Software 82(13), computed with exact gradients.
 
     Parameters

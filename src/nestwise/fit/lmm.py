@@ -13,7 +13,8 @@ from nestwise.design.record import Design, FloatArray
 from nestwise.fit.inference import satterthwaite, t_rows
 from nestwise.fit.optimise import Optimum, optimise
 from nestwise.fit.partition import kish_size, mean_square_z, partition, partition_rows
-from nestwise.fit.refusals import refuse_perfect, refuse_unfit_mixed
+from nestwise.fit.pooling import fixed_lines, partial_pooling, pooling_table
+from nestwise.fit.refusals import mixed_problems, refuse, refuse_perfect
 from nestwise.fit.solution import LmmSolution, solve
 from nestwise.fit.sweep import Swept, sweep
 from nestwise.likelihood.crossproducts import CrossProducts, collapse, compress
@@ -61,7 +62,7 @@ def solve_lmm(design: Design, *, engine: str = "lmm") -> LmmState:
     Refusal
         See `fit.refusals`.
     """
-    refuse_unfit_mixed(design, engine=engine)
+    refuse(mixed_problems(design, engine=engine))
     products = collapse(design)
     swept = sweep(products)
     refuse_perfect(design, swept, products.scale)
@@ -117,6 +118,7 @@ def fit_lmm(design: Design, level: float = 0.95) -> Fit:
         n_parameters=n_parameters,
         warnings=warnings,
         estimates=(*fixed, *covariance_rows(design, solution), *derived_rows(design, solution)),
+        groups=group_table(design, state, level),
         predictions=predict_rows(design, solution),
         record={"optimisation": optimum.record, "theta": solution.theta.tolist()},
         seconds=perf_counter() - began,
@@ -155,6 +157,17 @@ def derived_rows(design: Design, solution: LmmSolution) -> tuple[Estimate, ...]:
     size = kish_size(design)
     parts = partition(solution.Sigma, solution.sigma, names, mean_square_z(design), size)
     return partition_rows(design.random[0].group, parts, size=size)
+
+
+def group_table(design: Design, state: LmmState, level: float) -> pl.DataFrame:
+    """No, complete and partial pooling of every group."""
+    solution, lines = state.solution, fixed_lines(design)
+    coefficients = partial_pooling(
+        lines, solution.beta, solution.cov_beta, solution.b, solution.b_cov, solution.b_on_beta, level
+    )
+    return pooling_table(
+        design, state.products, state.swept, coefficients, solution.Sigma, solution.sigma, lines=lines
+    )
 
 
 def predict_rows(design: Design, solution: LmmSolution) -> pl.DataFrame:

@@ -12,15 +12,13 @@ PERFECT = 1e-12
 """Share of the outcome's variance below which the residual variance counts as zero."""
 
 
-def refuse_unfit(design: Design, *, engine: str) -> None:
-    """Raise if the design is not one a Gaussian engine can answer; every reason at once.
+def refuse(problems: list[Problem]) -> None:
+    """Raise if there are problems; all of them at once.
 
     Raises
     ------
     Refusal
-        Family other than Gaussian, constant outcome, no more rows than fixed effects.
     """
-    problems = gaussian_problems(design, engine=engine)
     if problems:
         raise Refusal(problems)
 
@@ -57,44 +55,69 @@ def gaussian_problems(design: Design, *, engine: str) -> list[Problem]:
     return problems
 
 
-def refuse_unfit_mixed(design: Design, *, engine: str) -> None:
-    """Raise if the design is not one a linear mixed model with one grouping factor can answer.
+def one_factor_problems(design: Design, *, engine: str) -> list[Problem]:
+    """Reasons why a model with exactly one grouping factor of at least two groups is not at hand.
 
-    Raises
-    ------
-    Refusal
-        The reasons of `refuse_unfit`; no random term; several grouping factors; one group; a coefficient
-        that varies twice; at least as many random effects as rows.
+    The reasons of `gaussian_problems`; no random term; several grouping factors; one group; a coefficient
+    that varies twice.
     """
     problems = gaussian_problems(design, engine=engine)
     where = design.formula
     factors = list(dict.fromkeys(term.group for term in design.random))
     if not factors:
         way_out = "add a term such as (1 | group), or use the engine `pooled`"
-        raise Refusal([*problems, Problem("the model has no random effects", where, way_out)])
+        return [*problems, Problem("the model has no random effects", where, way_out)]
     if len(factors) > 1:
         what = f"`{engine}` takes one grouping factor so far, and the model has {' and '.join(factors)}"
         way_out = "keep the random effects of one factor and enter the others as fixed effects"
-        raise Refusal([*problems, Problem(what, where, way_out)])
-    names = [name for term in design.random for name in term.names]
+        return [*problems, Problem(what, where, way_out)]
+    names = _varying(design)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         what = f"{' and '.join(twice)} varies by {factors[0]} in more than one term"
         problems.append(Problem(what, where, "write it in one pair of brackets only"))
-    J = design.random[0].n_groups
-    if J < 2:
+    if design.random[0].n_groups < 2:
         what = f"{factors[0]} has one group, so nothing can be said of the variation between groups"
         way_out = "leave the random effects out, or use a grouping factor with more groups"
         problems.append(Problem(what, where, way_out))
-    elif design.n <= J * len(names):
-        what = (
-            f"{design.n} rows hold {J * len(names)} random effects ({len(names)} for each of {J} groups), "
-            "so they cannot be told from the residuals"
-        )
-        way_out = f"let fewer coefficients vary by {factors[0]}, or take a factor whose groups hold more rows"
-        problems.append(Problem(what, where, way_out))
-    if problems:
-        raise Refusal(problems)
+    return problems
+
+
+def mixed_problems(design: Design, *, engine: str) -> list[Problem]:
+    """Reasons why a linear mixed model with one grouping factor cannot be fitted.
+
+    The reasons of `one_factor_problems`; at least as many random effects as rows.
+    """
+    problems = one_factor_problems(design, engine=engine)
+    if not problems:
+        J, q = design.random[0].n_groups, len(_varying(design))
+        if design.n <= J * q:
+            group = design.random[0].group
+            what = (
+                f"{design.n} rows hold {J * q} random effects ({q} for each of {J} groups), "
+                "so they cannot be told from the residuals"
+            )
+            way_out = f"let fewer coefficients vary by {group}, or take a factor whose groups hold more rows"
+            problems.append(Problem(what, design.formula, way_out))
+    return problems
+
+
+def _varying(design: Design) -> list[str]:
+    return [name for term in design.random for name in term.names]
+
+
+def refuse_exact(design: Design, variance: float) -> None:
+    """Raise if the fixed effects reproduce the outcome: nothing is left to explain.
+
+    Raises
+    ------
+    Refusal
+    """
+    y = design.y if design.offset is None else design.y - design.offset
+    if variance <= PERFECT**2 * float((y**2).mean()) or variance <= PERFECT * float(y.var()):
+        what = f"the fixed effects reproduce {design.outcome} exactly, so there is nothing left to explain"
+        way_out = f"look for a predictor that is {design.outcome} under another name"
+        raise Refusal(Problem(what, design.formula, way_out))
 
 
 def refuse_perfect(design: Design, swept: Swept, scale: float) -> None:

@@ -18,34 +18,44 @@ RANK = 1e-9
 
 @dataclass(frozen=True)
 class Swept:
-    """Least squares with coefficients of its own for each group (no pooling), working columns.
+    """Least squares with coefficients of its own for each group: no pooling.
+
+    All quantities belong to the formula's columns and the outcome's units.
 
     Attributes
     ----------
-    A_inverse : ndarray (J, q, q)
-        Moore-Penrose inverse of A_j.
     estimable : ndarray (J, q)
-        Whether group j alone determines the coefficient, in the formula's parametrisation.
+        Whether group j alone determines the coefficient.
     common : ndarray (c,)
         Fixed-effect columns that vary inside groups beyond the groups' own columns: their coefficients are
         common to all groups. The other columns are absorbed by the groups' own coefficients.
     gamma : ndarray (c,)
-        Common coefficients, formula's parametrisation, outcome's units.
+        Common coefficients.
     gamma_cov : ndarray (c, c)
         Their covariance divided by the residual variance.
+    own : ndarray (J, q)
+        Each group's own coefficients; of those it does not determine, the shortest solution.
+    own_cov : ndarray (J, q, q)
+        Their covariance divided by the residual variance.
     rss : float
-        Residual sum of squares, outcome's units squared.
+        Residual sum of squares.
     df : int
         Residual degrees of freedom.
     """
 
-    A_inverse: FloatArray
     estimable: BoolArray
     common: IntArray
     gamma: FloatArray
     gamma_cov: FloatArray
+    own: FloatArray
+    own_cov: FloatArray
     rss: float
     df: int
+
+    @property
+    def sigma2(self) -> float | None:
+        """Residual variance common to all groups; `None` without residual degrees of freedom."""
+        return self.rss / self.df if self.df > 0 else None
 
 
 def sweep(products: CrossProducts) -> Swept:
@@ -76,10 +86,38 @@ def sweep(products: CrossProducts) -> Swept:
     inside = XX[np.ix_(common, common)]
     unit = np.sqrt(np.diag(inside)) if common.size else np.zeros(0)
     gamma_cov = np.linalg.inv(inside / np.outer(unit, unit)) / np.outer(unit, unit)
-    gamma = gamma_cov @ Xy[common]
-    rss = float(S[p, p] * products.scale**2 - gamma @ Xy[common])
+    change = gamma_cov @ Xy[common]  # from least squares with the groups ignored
+    rss = float(S[p, p] * products.scale**2 - change @ Xy[common])
     df = products.n - int(held.sum()) - int(common.size)
-    return Swept(A_inverse, estimable, common, gamma, gamma_cov, max(rss, 0.0), df)
+    own, hold = _own(products, A_inverse, common, change)
+    T = products.T_Z
+    own_cov = T @ A_inverse @ T.T + hold @ gamma_cov @ np.swapaxes(hold, 1, 2)
+    return Swept(
+        estimable=estimable,
+        common=common,
+        gamma=products.beta_0[common] + change,
+        gamma_cov=gamma_cov,
+        own=own,
+        own_cov=own_cov,
+        rss=max(rss, 0.0),
+        df=df,
+    )
+
+
+def _own(
+    products: CrossProducts, A_inverse: FloatArray, common: IntArray, change: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """The groups' own coefficients (J, q) and minus their derivative by the common ones (J, q, c)."""
+    p = products.p
+    fitted = products.T_Z @ A_inverse @ products.B
+    of_X = fitted[:, :, :p] @ (np.linalg.inv(products.T_X) if p else np.zeros((0, 0)))
+    absorbed = np.setdiff1d(np.arange(p), common)
+    own = (
+        products.scale * fitted[:, :, p]
+        + of_X[:, :, absorbed] @ products.beta_0[absorbed]
+        - of_X[:, :, common] @ change
+    )
+    return own, of_X[:, :, common]
 
 
 def _varying(XX: FloatArray, size: FloatArray) -> IntArray:

@@ -1,0 +1,134 @@
+"""No pooling: least squares with every group on its own. The engine `unpooled`."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from nestwise.design.record import Design
+from nestwise.errors import Problem, Refusal
+from nestwise.fit.inference import t_rows
+from nestwise.fit.pooling import group_rows, no_pooling
+from nestwise.fit.refusals import one_factor_problems, refuse
+from nestwise.fit.sweep import Swept, sweep
+from nestwise.likelihood.crossproducts import collapse
+from nestwise.results import Estimate, Fit, Status
+
+
+def fit_unpooled(design: Design, level: float = 0.95) -> Fit:
+    """Fit coefficients of its own to each group, and common ones to what does not vary by group.
+
+    With varying intercepts these are group indicators; with varying slopes, regressions per group joined by
+    the common coefficients and one residual variance. Fixed effects that are constant within groups, or are
+    the mean of a varying coefficient, are absorbed by the groups' own coefficients and have no row.
+
+    Parameters
+    ----------
+    design : Design
+        Gaussian, one grouping factor.
+    level : float
+        Coverage of the t intervals.
+
+    Raises
+    ------
+    Refusal
+        See `fit.refusals`; also if the groups' coefficients use up all rows.
+    """
+    began = perf_counter()
+    refuse(one_factor_problems(design, engine="unpooled"))
+    products = collapse(design)
+    swept = sweep(products)
+    sigma2 = swept.sigma2
+    if sigma2 is None:
+        what = f"{design.n} rows cannot determine coefficients of their own for {products.J} groups"
+        way_out = f"let fewer coefficients vary by {design.random[0].group}, or use the engine `lmm`"
+        raise Refusal(Problem(what, design.formula, way_out))
+    names = [design.names[i] for i in swept.common]
+    std_error = np.sqrt(sigma2 * np.diag(swept.gamma_cov))
+    used = design.n - swept.df
+    log_likelihood = gaussian_log_likelihood(swept.rss, design.n)
+    return Fit(
+        study=design.study,
+        model=design.model,
+        engine="unpooled",
+        method="OLS, group indicators" if products.q == 1 else "OLS per group",
+        status=Status.OK,
+        formula=design.formula,
+        analysis_hash=design.analysis_hash,
+        n_obs=design.n,
+        n_groups=design.n_groups,
+        converged=True,
+        log_likelihood=log_likelihood,
+        aic=None if log_likelihood is None else -2 * log_likelihood + 2 * (used + 1),
+        bic=None if log_likelihood is None else -2 * log_likelihood + np.log(design.n) * (used + 1),
+        n_parameters=used + 1,
+        warnings=_warnings(design, swept),
+        estimates=(
+            *t_rows(names, swept.gamma, std_error, float(swept.df), level),
+            Estimate("residual", "sigma", float(np.sqrt(sigma2))),
+        ),
+        groups=_groups(design, swept, level),
+        predictions=_predictions(design, swept),
+        record={
+            "absorbed": [name for i, name in enumerate(design.names) if i not in swept.common],
+            "residual_df": swept.df,
+        },
+        seconds=perf_counter() - began,
+    )
+
+
+def gaussian_log_likelihood(rss: float, n: int) -> float | None:
+    """Log-likelihood of least squares at the maximum likelihood variance; `None` if nothing is left."""
+    return -n / 2 * (np.log(2 * np.pi * rss / n) + 1) if rss > 0 else None
+
+
+def _warnings(design: Design, swept: Swept) -> tuple[str, ...]:
+    names = [name for term in design.random for name in term.names]
+    found = []
+    for r, name in enumerate(names):
+        missing = int((~swept.estimable[:, r]).sum())
+        if missing:
+            found.append(
+                f"{missing} of {swept.estimable.shape[0]} groups of {design.random[0].group} alone do not determine "
+                f"{name}: they have no no-pooling estimate of it"
+            )
+    return tuple(found)
+
+
+def _groups(design: Design, swept: Swept, level: float) -> pl.DataFrame:
+    from scipy.special import stdtrit
+
+    estimate, std_error = no_pooling(swept)
+    half = stdtrit(swept.df, (1 + level) / 2) * std_error
+    return group_rows(
+        design,
+        {
+            "no_pooling": estimate,
+            "no_pooling_se": std_error,
+            "lower": estimate - half,
+            "upper": estimate + half,
+        },
+    )
+
+
+def _predictions(design: Design, swept: Swept) -> pl.DataFrame:
+    """One row an analysis row; `fixed` is the common part alone."""
+    fixed = design.X[:, swept.common] @ swept.gamma
+    if design.offset is not None:
+        fixed = fixed + design.offset
+    fitted, start = fixed.copy(), 0
+    for term in design.random:
+        stop = start + len(term.names)
+        fitted += np.einsum("iq,iq->i", term.Z, swept.own[term.codes, start:stop])
+        start = stop
+    columns: dict[str, Any] = {
+        "row": design.rows,
+        "observed": design.y,
+        "fixed": fixed,
+        "fitted": fitted,
+        "residual": design.y - fitted,
+    }
+    return pl.DataFrame(columns)
