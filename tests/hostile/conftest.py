@@ -199,6 +199,11 @@ def check_fits(ending: Ending) -> None:
             assert fit.reason or fit.warnings, f"{name} by {engine} did not converge and does not say why"
 
 
+def bare(text: str) -> str:
+    """Words without their quotation marks, which are the writer's choice."""
+    return text.lower().translate(str.maketrans("", "", "`'\""))
+
+
 @pytest.fixture
 def end(tmp_path: Path) -> Any:
     """Run a hostile study and give its end, after the checks that hold for every end."""
@@ -218,7 +223,7 @@ def end(tmp_path: Path) -> Any:
         allowed = case.get("ends", ("stopped",))
         assert ending.kind in allowed, f"ended {ending.kind}: {ending.words}"
         for words in case.get("says", ()):
-            assert words.lower() in ending.words.lower(), f"{words!r} is not in: {ending.words}"
+            assert bare(words) in bare(ending.words), f"{words!r} is not in: {ending.words}"
         return ending
 
     return ends

@@ -213,7 +213,7 @@ NONE = [(c, m) for c, said in EXPECTED.items() for m in said.get("no_pooling", {
 def test_no_pooling(cases, case, model):
     """Group indicators in closed form, in the table of groups."""
     said = EXPECTED[case]["no_pooling"][model]
-    outcome, slope = said["formula"].split(" ~ ")[0], said["fixed"]["term"]
+    outcome, slope = said["formula"].split(" ~ ")[0], said["fixed"]["label"]
     fit = cases[case].fit("unpooled", f"{outcome} ~ {listed(slope)[0]} + (1 | {said['group']})")
     ours = {row["label"]: row for row in fit.groups.iter_rows(named=True)}
     for row in rows(said["groups"]):
@@ -221,7 +221,7 @@ def test_no_pooling(cases, case, model):
         near(mine["no_pooling"], row["estimate"], 1e-8 * abs(row["estimate"]), f"intercept of {row['label']}")
         near(mine["no_pooling_se"], row["std_error"], 1e-8 * row["std_error"], f"SE of {row['label']}")
     slope_row = rows(said["fixed"])[0]
-    found = lookup(fit)["fixed", None, slope_row["term"]]
+    found = lookup(fit)["fixed", None, slope_row["label"]]
     near(found.estimate, slope_row["estimate"], 1e-8, "common slope")
     near(found.std_error, slope_row["std_error"], 1e-8, "SE of the common slope")
     near(lookup(fit)["residual", None, "sigma"].estimate, said["sigma"], 1e-8 * said["sigma"], "sigma")
