@@ -1,0 +1,1 @@
+"""Reading, validating and preparing data: from a file to a Dataset."""
