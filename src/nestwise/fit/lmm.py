@@ -11,9 +11,11 @@ import polars as pl
 
 from nestwise.design.record import Design, FloatArray
 from nestwise.fit.inference import satterthwaite, t_rows
+from nestwise.fit.limits import Interval
 from nestwise.fit.optimise import Optimum, optimise
-from nestwise.fit.partition import kish_size, mean_square_z, partition, partition_rows
+from nestwise.fit.partition import INTERCEPT, kish_size, mean_square_z, partition, partition_rows
 from nestwise.fit.pooling import fixed_lines, partial_pooling, pooling_table
+from nestwise.fit.profile import profile_intervals
 from nestwise.fit.refusals import mixed_problems, refuse, refuse_perfect
 from nestwise.fit.solution import LmmSolution, solve
 from nestwise.fit.sweep import Swept, sweep
@@ -22,6 +24,8 @@ from nestwise.results import Estimate, Fit, Status
 
 ZERO_SD = 1e-5
 """A random effect whose typical contribution is below this share of sigma has an SD of zero."""
+
+Intervals = dict[tuple[str, ...], Interval]
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,10 @@ def fit_lmm(design: Design, level: float = 0.95) -> Fit:
     state = solve_lmm(design)
     solution, optimum = state.solution, state.optimum
     status, reason, warnings = _verdict(design, optimum)
+    intervals: Intervals = {}
+    if optimum.converged:
+        intervals = profile_intervals(design, state.compressed, solution, level)
+        warnings += _interval_warnings(intervals)
     df = satterthwaite(state.compressed, optimum.theta, reml=design.reml)
     fixed = t_rows(design.names, solution.beta, np.sqrt(np.diag(solution.cov_beta)), df, level)
     n_parameters = solution.beta.size + solution.theta.size + 1
@@ -117,7 +125,11 @@ def fit_lmm(design: Design, level: float = 0.95) -> Fit:
         bic=solution.deviance + np.log(design.n) * n_parameters,
         n_parameters=n_parameters,
         warnings=warnings,
-        estimates=(*fixed, *covariance_rows(design, solution), *derived_rows(design, solution)),
+        estimates=(
+            *fixed,
+            *covariance_rows(design, solution, intervals, level),
+            *derived_rows(design, solution, intervals, level),
+        ),
         groups=group_table(design, state, level),
         predictions=predict_rows(design, solution),
         record={"optimisation": optimum.record, "theta": solution.theta.tolist()},
@@ -125,24 +137,55 @@ def fit_lmm(design: Design, level: float = 0.95) -> Fit:
     )
 
 
-def covariance_rows(design: Design, solution: LmmSolution) -> tuple[Estimate, ...]:
-    """Rows `sd`, `cor` and `residual`: standard deviations and correlations on the outcome's scale."""
+def covariance_rows(
+    design: Design, solution: LmmSolution, intervals: Intervals, level: float
+) -> tuple[Estimate, ...]:
+    """Rows `sd`, `cor` and `residual`: standard deviations and correlations on the outcome's scale.
+
+    Parameters
+    ----------
+    design : Design
+        The model.
+    solution : LmmSolution
+        Its estimates.
+    intervals : mapping
+        As `profile_intervals` gives them; rows without one have null limits.
+    level : float
+        Their coverage.
+    """
     sds: list[Estimate] = []
     cors: list[Estimate] = []
     sd = reported_sd(design, solution)
     start = 0
     for term in design.random:
         for i, name in enumerate(term.names):
-            sds.append(Estimate("sd", name, float(sd[start + i]), term.group))
+            limits = _limits(intervals.get(("sd", name)), level)
+            sds.append(Estimate("sd", name, float(sd[start + i]), term.group, **limits))
             for k in range(i) if term.correlated else ():
                 a, b = start + k, start + i
                 r = solution.Sigma[a, b] / (sd[a] * sd[b]) if sd[a] * sd[b] > 0 else None
                 value = None if r is None else float(np.clip(r, -1, 1))
-                cors.append(
-                    Estimate("cor", f"{term.names[k]}:{name}", value, term.group, scale="correlation")
-                )
+                limits = _limits(intervals.get(("cor", term.names[k], name)), level)
+                pair = f"{term.names[k]}:{name}"
+                cors.append(Estimate("cor", pair, value, term.group, scale="correlation", **limits))
         start += len(term.names)
-    return (*sds, *cors, Estimate("residual", "sigma", solution.sigma))
+    limits = _limits(intervals.get(("sigma",)), level)
+    return (*sds, *cors, Estimate("residual", "sigma", solution.sigma, **limits))
+
+
+def _limits(interval: Interval | None, level: float) -> dict[str, Any]:
+    """The interval's columns of a row; all null without one."""
+    if interval is None or interval.failure is not None:
+        return {}
+    return {"lower": interval.lower, "upper": interval.upper, "level": level}
+
+
+def _interval_warnings(intervals: Intervals) -> tuple[str, ...]:
+    return tuple(
+        f"no profile interval of {' '.join(key)}: {interval.failure}"
+        for key, interval in intervals.items()
+        if interval.failure is not None
+    )
 
 
 def reported_sd(design: Design, solution: LmmSolution) -> FloatArray:
@@ -151,22 +194,38 @@ def reported_sd(design: Design, solution: LmmSolution) -> FloatArray:
     return np.where(solution.sd * reach < ZERO_SD * solution.sigma, 0.0, solution.sd)
 
 
-def derived_rows(design: Design, solution: LmmSolution) -> tuple[Estimate, ...]:
+def derived_rows(
+    design: Design, solution: LmmSolution, intervals: Intervals, level: float
+) -> tuple[Estimate, ...]:
     """Rows `derived`: ICC, shares of variance, design effect, variance ratio, break-even size."""
     names = tuple(name for term in design.random for name in term.names)
     size = kish_size(design)
     parts = partition(solution.Sigma, solution.sigma, names, mean_square_z(design), size)
-    return partition_rows(design.random[0].group, parts, size=size)
+    ratio = intervals.get(("ratio",)) if names == (INTERCEPT,) else None
+    limits = (None, None) if ratio is None else (ratio.lower, ratio.upper)
+    return partition_rows(design.random[0].group, parts, limits, level, size)
 
 
 def group_table(design: Design, state: LmmState, level: float) -> pl.DataFrame:
     """No, complete and partial pooling of every group."""
     solution, lines = state.solution, fixed_lines(design)
     coefficients = partial_pooling(
-        lines, solution.beta, solution.cov_beta, solution.b, solution.b_cov, solution.b_on_beta, level
+        lines,
+        beta=solution.beta,
+        cov_beta=solution.cov_beta,
+        b=solution.b,
+        b_cov=solution.b_cov,
+        b_on_beta=solution.b_on_beta,
+        level=level,
     )
     return pooling_table(
-        design, state.products, state.swept, coefficients, solution.Sigma, solution.sigma, lines=lines
+        design,
+        state.products,
+        state.swept,
+        coefficients,
+        Sigma=solution.Sigma,
+        sigma=solution.sigma,
+        lines=lines,
     )
 
 
@@ -211,7 +270,7 @@ def _verdict(design: Design, optimum: Optimum) -> tuple[Status, str | None, tupl
         )
     else:
         reason = (
-            f"the standard deviation between {group} is estimated as 0: the groups differ no more than "
-            "chance would have them; leave the random effect out, or use the engine pymc for its plausible range"
+            f"the standard deviation between {group} is estimated as 0: the groups differ no "
+            "more than chance would have them; leave the random effect out, or use the engine pymc for its plausible range"
         )
     return Status.SINGULAR, reason, (reason,)

@@ -1,4 +1,4 @@
-"""Complete pooling: least squares with the groups ignored, and an honest standard error. The engine `pooled`."""
+"""Complete pooling, the engine `pooled`: least squares without groups, and an honest standard error."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def cluster_robust(
 def _errors(
     design: Design, Q: FloatArray, back: FloatArray, residual: FloatArray, conventional: FloatArray
 ) -> tuple[str, FloatArray, FloatArray | float, dict[str, Any], tuple[str, ...]]:
-    """Method, standard errors and degrees of freedom of the main table, all of them for the record, warnings."""
+    """Method, standard errors and degrees of freedom of the main table; the record; warnings."""
     n, p = Q.shape
     record: dict[str, Any] = {"terms": list(design.names), "conventional": conventional.tolist()}
     term = min(design.random, key=lambda term: term.n_groups, default=None)
@@ -150,8 +150,8 @@ def _errors(
     warnings: tuple[str, ...] = ()
     if term.n_groups < FEW_GROUPS:
         warnings = (
-            f"{term.group} has {term.n_groups} groups, fewer than {FEW_GROUPS}: cluster-robust standard errors are "
-            "uncertain, and the degrees of freedom of the t tests say by how much",
+            f"{term.group} has {term.n_groups} groups, fewer than {FEW_GROUPS}: cluster-robust standard errors "
+            "are uncertain, and the degrees of freedom of the t tests say by how much",
         )
     return "OLS, CR2", cr2, df, record, warnings
 

@@ -55,6 +55,7 @@ def fixed_lines(design: Design) -> FloatArray:
 
 def partial_pooling(
     lines: FloatArray,
+    *,
     beta: FloatArray,
     cov_beta: FloatArray,
     b: FloatArray,
@@ -104,7 +105,7 @@ def complete_pooling(products: CrossProducts, lines: FloatArray) -> tuple[FloatA
 
 
 def no_pooling(swept: Swept) -> tuple[FloatArray, FloatArray]:
-    """Each group's own coefficients (J, q) and their SE; NaN where the group alone does not determine them."""
+    """Each group's own coefficients (J, q) and their SE; NaN where its own rows do not determine them."""
     sigma2 = np.nan if swept.sigma2 is None else swept.sigma2
     estimate = np.where(swept.estimable, swept.own, np.nan)
     variance = np.where(swept.estimable, sigma2 * np.diagonal(swept.own_cov, axis1=1, axis2=2), np.nan)
@@ -136,8 +137,8 @@ def pooling_factors(products: CrossProducts, Sigma: FloatArray, sigma: float) ->
     alive = unconditional > 0
     factors = np.zeros_like(conditional)
     factors[:, alive] = 1 - conditional[:, alive] / unconditional[alive]
-    factors = np.clip(factors, 0.0, 1.0)
-    return factors
+    bounded: FloatArray = np.clip(factors, 0.0, 1.0)
+    return bounded
 
 
 def pooling_table(
@@ -145,9 +146,9 @@ def pooling_table(
     products: CrossProducts,
     swept: Swept,
     coefficients: GroupCoefficients,
+    *,
     Sigma: FloatArray,
     sigma: float,
-    *,
     lines: FloatArray | None = None,
 ) -> pl.DataFrame:
     """The rows of `groups.parquet` that any engine with random effects leaves.

@@ -1,0 +1,223 @@
+"""Profile intervals of standard deviations, correlations and sigma: where the deviance has risen by a
+quantile.
+
+The quantity in question is fixed, the deviance minimised over everything else, and the interval holds the
+values at which that minimum lies at most ``chi2_1(level)`` above the optimum (Bates et al. 2015, section
+5.1). It knows that a standard deviation is not negative and a correlation not beyond 1. The restricted
+criterion is profiled under REML, the likelihood under ML.
+
+A standard deviation or correlation is fixed by ordering a term's effects so that those in question come
+first: the first diagonal element of the Cholesky factor *is* the first standard deviation, and its second
+row is ``sd_2 (rho, sqrt(1 - rho^2))``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nestwise.design.record import Design, FloatArray
+from nestwise.fit.limits import Interval, Quantity, Value, limits
+from nestwise.fit.optimise import triangular
+from nestwise.fit.solution import LmmSolution
+from nestwise.likelihood.crossproducts import CrossProducts
+from nestwise.likelihood.gaussian import criterion
+
+NUDGE = 0.03
+"""Nuisance elements closer to zero than this start from here: zero is a stationary point by symmetry."""
+
+
+def profile_intervals(
+    design: Design, products: CrossProducts, solution: LmmSolution, level: float
+) -> dict[tuple[str, ...], Interval]:
+    """Profile intervals of all covariance parameters.
+
+    Parameters
+    ----------
+    design : Design
+        The model.
+    products : CrossProducts
+        Its data, compressed if possible.
+    solution : LmmSolution
+        The optimum.
+    level : float
+        Coverage.
+
+    Returns
+    -------
+    dict
+        ``("sd", name)``, ``("cor", a, b)``, ``("sigma",)`` and, for intercepts that vary alone,
+        ``("ratio",)``: tau^2 / sigma^2. Outcome's units.
+    """
+    from scipy.special import ndtri
+
+    rise = float(ndtri((1 + level) / 2) ** 2)
+    unit = _Scaled(design, products, solution)
+    optimum = unit.deviance(unit.root, unit.sigma)[0]
+    found: dict[tuple[str, ...], Interval] = {}
+    start = 0
+    for term in design.random:
+        q = len(term.names)
+        for i, name in enumerate(term.names):
+            free = [start + i, *(start + k for k in range(q) if k != i)] if term.correlated else [start + i]
+            per_unit = products.scale / unit.reach[start + i]
+            found["sd", name] = _scale(limits(_sd_family(unit, free), optimum, rise), per_unit)
+            for k in range(i) if term.correlated else ():
+                pair = [start + k, start + i, *(start + h for h in range(q) if h not in (k, i))]
+                if unit.sd[start + k] > 0 and unit.sd[start + i] > 0:
+                    found["cor", term.names[k], name] = limits(_cor_family(unit, pair), optimum, rise)
+        start += q
+    found["sigma",] = _scale(limits(_sigma_family(unit), optimum, rise), products.scale)
+    if products.q == 1:
+        relative = limits(_relative_family(unit), optimum, rise)
+        found["ratio",] = _square(_scale(relative, 1 / unit.reach[0]))
+    return found
+
+
+class _Scaled:
+    """The deviance in the units of the search: effects times the size of their column, over the OLS
+    residual SD.
+
+    Attributes
+    ----------
+    root : ndarray (q, q)
+        Factor of the random effects covariance at the optimum, block by term.
+    sigma : float
+        Residual standard deviation at the optimum.
+    sd : ndarray (q,)
+        Standard deviations at the optimum.
+    reach : ndarray (q,)
+        Root mean square of the columns of Z.
+    """
+
+    def __init__(self, design: Design, products: CrossProducts, solution: LmmSolution) -> None:
+        self.products, self.reml = products, solution.reml
+        squares = [(term.Z**2).mean(axis=0) for term in design.random]
+        self.reach = np.sqrt(np.concatenate(squares))
+        self.root = self.reach[:, None] * solution.Lambda * (solution.sigma / products.scale)
+        self.sigma = solution.sigma / products.scale
+        self.sd = np.sqrt((self.root**2).sum(axis=1))
+        self._to_working = np.linalg.inv(products.T_Z) / self.reach
+
+    def deviance(self, root: FloatArray, sigma: float) -> tuple[float, FloatArray, float]:
+        """Deviance, its gradient by the factor (q, q) and by log sigma."""
+        Lambda = self._to_working @ root / sigma
+        at = criterion(self.products, Lambda, reml=self.reml, sigma=sigma)
+        by_root = self._to_working.T @ at.gradient / sigma
+        by_log_sigma = at.d_sigma * sigma - float(np.sum(at.gradient * Lambda))
+        return at.value, by_root, by_log_sigma
+
+
+def _ordered(unit: _Scaled, order: list[int]) -> FloatArray:
+    """Factor (q, q) of the same covariance, triangular for the effects in `order`."""
+    root = unit.root.copy()
+    block = np.ix_(order, sorted(order))
+    root[block] = triangular(unit.root[block])
+    return root
+
+
+def _positions(unit: _Scaled, order: list[int], skip: int) -> tuple[list[int], list[int]]:
+    """Free elements of the factor but the first `skip` rows of `order`, and those of all other terms."""
+    columns = sorted(order)
+    rows, cols = [], []
+    for i in range(skip, len(order)):
+        for k in range(i + 1):
+            rows.append(order[i])
+            cols.append(columns[k])
+    pattern = unit.products.pattern
+    for row, col in zip(pattern.rows.tolist(), pattern.cols.tolist(), strict=True):
+        if row not in order:
+            rows.append(row)
+            cols.append(col)
+    return rows, cols
+
+
+def _sd_family(unit: _Scaled, order: list[int]) -> Quantity:
+    first, column = order[0], min(order)
+    base = _ordered(unit, order)
+    rows, cols = _positions(unit, order, 1)
+
+    def value(psi: float) -> Value:
+        def at(phi: FloatArray) -> tuple[float, FloatArray]:
+            root = base.copy()
+            root[first, column] = psi
+            root[rows, cols] = phi[:-1]
+            deviance, by_root, by_log_sigma = unit.deviance(root, float(np.exp(phi[-1])))
+            return deviance, np.append(by_root[rows, cols], by_log_sigma)
+
+        return at
+
+    return Quantity(unit.sd[first], _start(base[rows, cols], unit.sigma), value, 0.0, np.inf)
+
+
+def _cor_family(unit: _Scaled, order: list[int]) -> Quantity:
+    (first, second), (left, right) = order[:2], sorted(order)[:2]
+    base = _ordered(unit, order)
+    rows, cols = _positions(unit, order, 2)
+
+    def value(psi: float) -> Value:
+        along = np.array([psi, np.sqrt(max(1 - psi**2, 0.0))])
+
+        def at(phi: FloatArray) -> tuple[float, FloatArray]:
+            root = base.copy()
+            root[first, left] = phi[0]
+            root[second, [left, right]] = phi[1] * along
+            root[rows, cols] = phi[2:-1]
+            deviance, by_root, by_log_sigma = unit.deviance(root, float(np.exp(phi[-1])))
+            by_second = by_root[second, [left, right]] @ along
+            return deviance, np.concatenate(
+                [[by_root[first, left], by_second], by_root[rows, cols], [by_log_sigma]]
+            )
+
+        return at
+
+    start = np.concatenate([[unit.sd[first], unit.sd[second]], base[rows, cols]])
+    rho = float(unit.root[first] @ unit.root[second] / (unit.sd[first] * unit.sd[second]))
+    return Quantity(float(np.clip(rho, -1, 1)), _start(start, unit.sigma), value, -1.0, 1.0)
+
+
+def _sigma_family(unit: _Scaled) -> Quantity:
+    rows, cols = unit.products.pattern.rows, unit.products.pattern.cols
+
+    def value(psi: float) -> Value:
+        def at(phi: FloatArray) -> tuple[float, FloatArray]:
+            root = np.zeros_like(unit.root)
+            root[rows, cols] = phi
+            deviance, by_root, _ = unit.deviance(root, psi)
+            return deviance, by_root[rows, cols]
+
+        return at
+
+    return Quantity(unit.sigma, _start(unit.root[rows, cols]), value, 0.0, np.inf)
+
+
+def _relative_family(unit: _Scaled) -> Quantity:
+    def value(psi: float) -> Value:
+        def at(phi: FloatArray) -> tuple[float, FloatArray]:
+            sigma = float(np.exp(phi[0]))
+            deviance, by_root, by_log_sigma = unit.deviance(np.array([[psi * sigma]]), sigma)
+            return deviance, np.array([by_log_sigma + by_root[0, 0] * psi * sigma])
+
+        return at
+
+    return Quantity(unit.sd[0] / unit.sigma, np.array([np.log(unit.sigma)]), value, 0.0, np.inf)
+
+
+def _start(elements: FloatArray, sigma: float | None = None) -> FloatArray:
+    nudged = np.where(np.abs(elements) < NUDGE, np.where(elements < 0, -NUDGE, NUDGE), elements)
+    return nudged if sigma is None else np.append(nudged, np.log(sigma))
+
+
+def _scale(interval: Interval, factor: float) -> Interval:
+    lower, upper = interval.lower, interval.upper
+    return Interval(
+        None if lower is None else lower * factor,
+        None if upper is None else upper * factor,
+        interval.failure,
+    )
+
+
+def _square(interval: Interval) -> Interval:
+    lower, upper = interval.lower, interval.upper
+    return Interval(
+        None if lower is None else lower**2, None if upper is None else upper**2, interval.failure
+    )
