@@ -11,11 +11,12 @@ import polars as pl
 from nestwise.config.study import Derivation, Model
 from nestwise.data.dataset import ROW, Dataset
 from nestwise.design.columns import AnalysisRows, Levels, computed, read_column
-from nestwise.design.formula import Formula, RandomPart, parse
-from nestwise.design.grouping import Factor, Keys, factor_keys, group_codes
+from nestwise.design.formula import Formula, parse
+from nestwise.design.grouping import Factor, Keys, factor_keys
 from nestwise.design.matrix import model_matrix
+from nestwise.design.random_terms import random_terms
 from nestwise.design.rank import independent_columns
-from nestwise.design.record import Design, FloatArray, IntArray, RandomTerm, RowFlow
+from nestwise.design.record import Design, FloatArray, IntArray, RowFlow
 from nestwise.design.rows import (
     complete_rows,
     needed_columns,
@@ -27,7 +28,7 @@ from nestwise.design.rows import (
     source_groups,
 )
 from nestwise.design.syntax import names_in
-from nestwise.errors import Problem, Refusal
+from nestwise.errors import FormulaError, Problem, Refusal
 
 LINKS: Mapping[str, str] = {
     "gaussian": "identity",
@@ -74,10 +75,9 @@ def build_design(dataset: Dataset, name: str, model: Model) -> Design:
     table = AnalysisRows(formula.text, table_rows, columns)
     y, trials = _outcome(formula, table, model)
     X, names = model_matrix(formula.fixed, table)
+    _refuse_duplicates(formula, names)
     X, names, dropped = _full_rank(X, names)
-    random, merged = _merged(
-        [_random_term(part, table, factors[part.group], keys) for part in formula.random]
-    )
+    random, merged = random_terms(formula, table, factors, keys)
     offset = np.sum([computed(each, table) for each in formula.offsets], axis=0) if formula.offsets else None
     return Design(
         study=dataset.study,
@@ -87,7 +87,7 @@ def build_design(dataset: Dataset, name: str, model: Model) -> Design:
         y=y,
         X=X,
         names=names,
-        random=tuple(random),
+        random=random,
         rows=table_rows,
         row_flow=flow,
         analysis_hash=_hash(formula.outcome.name, y, trials, table_rows),
@@ -122,22 +122,24 @@ def _analysis_set(
     blame, reasons = complete_rows(frame, columns)
     flow = row_flow(blame, reasons, *source_groups(factors, keys))
     refuse_if_empty(flow, formula)
-    notes = [_restart_note(factor) for factor in factors.values() if _restarts(factor)]
+    notes = [_restart_note(factor) for factor in factors.values() if factor.restarts]
     if flow.n_used < flow.n_source:
         used = blame < 0
         frame = frame.filter(pl.Series(used))
         keys = {column: Keys(key.codes[used], key.labels) for column, key in keys.items()}
         if derivations:
-            frame, changed = _derived_again(frame, derivations)
+            frame, changed = _derived_again(frame, derivations, dataset.within)
             notes += changed
     return frame, frame[ROW].to_numpy(), flow, factors, keys, notes
 
 
-def _derived_again(frame: pl.DataFrame, derivations: Sequence[Derivation]) -> tuple[pl.DataFrame, list[str]]:
+def _derived_again(
+    frame: pl.DataFrame, derivations: Sequence[Derivation], within: Mapping[str, str | None]
+) -> tuple[pl.DataFrame, list[str]]:
     """Group means, deviations and scales of the analysis set itself."""
     from nestwise.data.derive import derive
 
-    again = derive(frame, derivations)
+    again = derive(frame.drop(each.as_ for each in derivations), derivations, within)
     notes = []
     for name in dict.fromkeys(each.as_ for each in derivations):
         after = again[name].cast(pl.Float64).fill_nan(None)
@@ -156,10 +158,6 @@ def _derived_again(frame: pl.DataFrame, derivations: Sequence[Derivation]) -> tu
                 f"{name} was computed again on the rows of this model, and differs from that of all rows."
             )
     return again, notes
-
-
-def _restarts(factor: Factor) -> bool:
-    return factor.labelled_by == factor.keys and len(factor.keys) > len(factor.name.split(":"))
 
 
 def _restart_note(factor: Factor) -> str:
@@ -196,57 +194,24 @@ def _outcome(formula: Formula, table: AnalysisRows, model: Model) -> tuple[Float
     return computed(outcome.parts[0], table).copy(), None
 
 
+def _refuse_duplicates(formula: Formula, names: Sequence[str]) -> None:
+    doubled = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    where = f'formula "{formula.text}"'
+    if doubled:
+        raise FormulaError(
+            [
+                Problem(f"two columns of the model are called {name}", where, "rename a variable or a level")
+                for name in doubled
+            ]
+        )
+
+
 def _full_rank(X: FloatArray, names: tuple[str, ...]) -> tuple[FloatArray, tuple[str, ...], tuple[str, ...]]:
     kept = independent_columns(X)
     if len(kept) == X.shape[1]:
         return X, names, ()
     dropped = tuple(name for place, name in enumerate(names) if place not in kept)
     return np.ascontiguousarray(X[:, kept]), tuple(names[place] for place in kept), dropped
-
-
-def _random_term(
-    part: RandomPart, table: AnalysisRows, factor: Factor, keys: Mapping[str, Keys]
-) -> RandomTerm:
-    Z, names = model_matrix(part.terms, table)
-    if not part.correlated and len(names) > len(part.terms):
-        raise Refusal(
-            Problem(
-                f"{part} has a categorical variable or a basis of several columns left of ||",
-                f'formula "{table.text}"',
-                f"write one term a variable, such as (1 | {part.group}) + (0 + x | {part.group})",
-            )
-        )
-    codes, labels = group_codes(factor, keys)
-    return RandomTerm(factor.name, names, Z, codes, labels, part.correlated)
-
-
-def _merged(terms: Sequence[RandomTerm]) -> tuple[list[RandomTerm], list[str]]:
-    """Join independent terms of one factor: (1 | g) + (0 + x | g) is (1 + x || g)."""
-    together: list[RandomTerm] = []
-    notes: list[str] = []
-    for term in terms:
-        place = next(
-            (
-                i
-                for i, other in enumerate(together)
-                if other.group == term.group and _splits(other) and _splits(term)
-            ),
-            None,
-        )
-        if place is None:
-            together.append(term)
-            continue
-        other = together[place]
-        names = (*other.names, *term.names)
-        together[place] = RandomTerm(
-            other.group, names, np.hstack([other.Z, term.Z]), other.codes, other.labels, correlated=False
-        )
-        notes.append(f"The terms of {term.group} are independent: {', '.join(names)} are not correlated.")
-    return together, notes
-
-
-def _splits(term: RandomTerm) -> bool:
-    return not term.correlated or len(term.names) == 1
 
 
 def _hash(outcome: str, y: FloatArray, trials: FloatArray | None, rows: IntArray) -> str:

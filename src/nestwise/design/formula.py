@@ -197,8 +197,7 @@ def _random(part: Expression, text: str) -> list[RandomPart]:
     terms = expand(summands(bar.left), text)
     if not terms:
         raise complaint(text, part.position, "nothing varies in this random term", "write (1 | g)")
-    correlated = bar.operator == "|" or len(terms) == 1
-    return [RandomPart(terms, path, correlated) for path in _paths(bar.right, text)]
+    return [RandomPart(terms, path, bar.operator == "|") for path in _paths(bar.right, text)]
 
 
 def _paths(group: Expression, text: str) -> list[tuple[str, ...]]:

@@ -35,11 +35,14 @@ class Factor:
         Columns whose combination is the group, outermost first, declared parents included.
     labelled_by : tuple of str
         Columns that make the label; the parents are left out where ids do not restart.
+    restarts : bool
+        Whether a factor named without its declared parents has ids that restart inside them.
     """
 
     name: str
     keys: tuple[str, ...]
     labelled_by: tuple[str, ...]
+    restarts: bool = False
 
 
 def read_keys(series: pl.Series) -> Keys:
@@ -80,8 +83,13 @@ def natural_order(labels: Sequence[str]) -> list[int]:
     list of int
     """
     indices = range(len(labels))
-    if all(label.isdecimal() and label.isascii() and len(label) < 18 for label in labels):
-        return sorted(indices, key=lambda index: (int(labels[index]), labels[index]))
+    # ids are mostly numbers behind a common beginning: four times as quick as the general rule
+    start = _DIGITS.split(labels[0])[0] if labels else ""
+    numbers = [label.removeprefix(start) for label in labels]
+    shared = labels and min(labels).startswith(start) and max(labels).startswith(start)
+    if shared and all(number.isdecimal() and number.isascii() and len(number) < 18 for number in numbers):
+        sizes = [int(number) for number in numbers]
+        return sorted(indices, key=lambda index: (sizes[index], labels[index]))
     keys = [_natural(label) for label in labels]
     return sorted(indices, key=keys.__getitem__)
 
@@ -141,6 +149,7 @@ def read_factor(path: Sequence[str], keys: Mapping[str, Keys], within: Mapping[s
         pairs = _combined([Keys(keys[column].codes[known], keys[column].labels) for column in columns])
         if len(np.unique(pairs)) == len(np.unique(child.codes[known])):
             return Factor(name, columns, (path[0],))
+        return Factor(name, columns, columns, restarts=True)
     return Factor(name, columns, columns)
 
 
@@ -161,6 +170,10 @@ def group_codes(factor: Factor, keys: Mapping[str, Keys]) -> tuple[IntArray, tup
         Naturally sorted, every one different.
     """
     parts = [keys[column] for column in factor.labelled_by]
+    if len(parts) == 1:
+        present, codes = _dense(parts[0].codes, len(parts[0].labels))
+        whole = len(present) == len(parts[0].labels)
+        return codes, parts[0].labels if whole else tuple(parts[0].labels[index] for index in present)
     present, codes = _dense(_combined(parts), int(np.prod([len(part.labels) for part in parts], dtype=float)))
     indices: list[IntArray] = []
     for part in reversed(parts):

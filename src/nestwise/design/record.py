@@ -84,7 +84,7 @@ class Design:
     row_flow : RowFlow
         Which rows were left out and why.
     analysis_hash : str
-        Hash of outcome, rows and groups; equal for models on the same rows and outcome.
+        Hash of the outcome and its rows; equal for models on the same rows and outcome.
     family, link : str
         Family of the outcome and link.
     reml : bool
