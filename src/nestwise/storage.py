@@ -11,6 +11,11 @@ from typing import Any
 import polars as pl
 
 
+def _partial(final: Path) -> Path:
+    """Always the same name for the same file, so that what a killed process left is overwritten, not kept."""
+    return final.with_name(f".{final.name}.partial")
+
+
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path next to `path` and rename it into place on success.
@@ -27,7 +32,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    partial = final.with_name(f".{final.name}.{os.getpid()}.partial")
+    partial = _partial(final)
     try:
         yield partial
         partial.replace(final)
@@ -40,7 +45,7 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Like `whole_file` for a folder: the old one, if any, is replaced by the finished new one."""
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    partial = final.with_name(f".{final.name}.{os.getpid()}.partial")
+    partial = _partial(final)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:

@@ -51,7 +51,7 @@ rule compare:
     output:
         comparison="<results>/{study}/comparison.parquet",
     params:
-        code=fingerprint("nestwise.compare.engines"),
+        code=fingerprint("nestwise.compare.saved"),
     log:
         "<results>/{study}/logs/compare.log",
     benchmark:

@@ -6,10 +6,9 @@ rule read:
         source=lambda wildcards: SOURCES[wildcards.study],
     output:
         typed="<results>/{study}/data/typed.parquet",
-        record="<results>/{study}/data/read.json",
     params:
         section=section("read"),
-        code=fingerprint("nestwise.data.typed"),
+        code=fingerprint("nestwise.data.read"),
     log:
         "<results>/{study}/logs/read.log",
     benchmark:
@@ -26,7 +25,6 @@ rule read:
 rule validate:
     input:
         typed="<results>/{study}/data/typed.parquet",
-        record="<results>/{study}/data/read.json",
     output:
         validation="<results>/{study}/data/validation.json",
         failures="<results>/{study}/data/failures.parquet",
@@ -49,7 +47,6 @@ rule validate:
 rule prepare:
     input:
         typed="<results>/{study}/data/typed.parquet",
-        record="<results>/{study}/data/read.json",
         validation="<results>/{study}/data/validation.json",
     output:
         analysis="<results>/{study}/data/analysis.parquet",

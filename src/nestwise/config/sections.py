@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nestwise.config.study import Study
+from nestwise.config.study import Report, Study
 
 Section = dict[str, Any]
 
@@ -59,6 +59,12 @@ def tables_section(study: Study) -> Section:
     return {"strategies": list(study.missing.strategies)}
 
 
+def figures_section(study: Study, seed: int) -> Section:
+    """The study file without what no figure shows: the title and the words of the report."""
+    quiet = study.model_copy(update={"title": "-", "report": Report(main_model=study.report.main_model)})
+    return report_section(quiet, seed)
+
+
 def report_section(study: Study, seed: int) -> Section:
     """The report shows the whole study file."""
     return {"study": study.model_dump(mode="json", by_alias=True), "seed": seed}
@@ -66,6 +72,7 @@ def report_section(study: Study, seed: int) -> Section:
 
 def _structure(study: Study) -> Section:
     return {
+        "data": study.data.model_dump(mode="json"),
         "groups": {name: {"within": group.within} for name, group in study.groups.items()},
         "time": _time(study),
         "derive": [part.model_dump(mode="json", by_alias=True, exclude_none=True) for part in study.derive],

@@ -233,16 +233,21 @@ class Report(Section):
     main_model: Name | None = Field(None, description="model the figures dwell on; default: the last")
 
 
-class Study(Section):
-    """A whole study file."""
+class DataDescription(Section):
+    """The sections that describe the data: what is read, and what it is held against."""
 
-    title: Annotated[str, StringConstraints(min_length=1, max_length=300)]
     data: Data
     groups: dict[ColumnName, Group] = Field(min_length=1)
     time: Time | None = None
     variables: dict[ColumnName, Variable] = Field(default_factory=dict)
     derive: tuple[Derivation, ...] = ()
-    models: dict[Name, Model] = Field(min_length=1)
     missing: Missing = Missing()
+
+
+class Study(DataDescription):
+    """A whole study file."""
+
+    title: Annotated[str, StringConstraints(min_length=1, max_length=300)]
+    models: dict[Name, Model] = Field(min_length=1)
     compare: Compare = Compare()
     report: Report = Report()

@@ -136,6 +136,24 @@ class Validation:
         return plain
 
 
+def validation_from_json(content: Mapping[str, Any], failures: pl.DataFrame | None = None) -> Validation:
+    """The record that `Validation.to_json` wrote, with the row-level list if it is at hand."""
+    fields = {name: content[name] for name in ("source", "n_rows", "n_columns", "failure_totals", "time")}
+    tables = {name: tuple(content[name]) for name in ("variables", "groups", "missingness", "notes")}
+    return Validation(
+        checks=tuple(_check(check) for check in content["checks"]),
+        failures=failures if failures is not None else pl.DataFrame(schema=dict(ROW_FAILURES)),
+        **fields,
+        **tables,
+    )
+
+
+def _check(content: Mapping[str, Any]) -> DataCheck:
+    problem = Problem(**content["problem"]) if content["problem"] else None
+    lists = {name: tuple(content[name]) for name in ("columns", "rows")}
+    return DataCheck(**(dict(content) | lists | {"problem": problem}))
+
+
 def _plain(content: Any) -> Any:
     """JSON has no NaN and no infinity: both are null."""
     if isinstance(content, Mapping):

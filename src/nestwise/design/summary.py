@@ -2,9 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
+from nestwise.config.study import Model
+from nestwise.data.dataset import Dataset
+from nestwise.design.build import build_design
+from nestwise.design.mathml import shape
 from nestwise.design.record import Design
+from nestwise.errors import NestwiseError
+
+
+def describe_model(dataset: Dataset, name: str, model: Model) -> dict[str, Any]:
+    """What a report says of a model, whether a design can be made of it or not.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Prepared data.
+    name : str
+        Name of the model.
+    model : Model
+        The model as the study file has it.
+
+    Returns
+    -------
+    dict
+        `design_record` and the shape of the equations; or `formula` and, under `refused`, the
+        sentences that say why there is no design.
+    """
+    try:
+        design = build_design(dataset, name, model)
+    except NestwiseError as error:
+        return {"study": dataset.study, "model": name, "formula": model.formula, "refused": str(error)}
+    return design_record(design) | {"shape": asdict(shape(design))}
 
 
 def design_record(design: Design) -> dict[str, Any]:
