@@ -1,0 +1,284 @@
+"""What the figures of a study are drawn from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from nestwise.config.study import Study
+from nestwise.data.dataset import ROW, Dataset
+from nestwise.data.derive import derive
+from nestwise.figures.drawing import INTERCEPT, FloatArray, Wording
+from nestwise.results import TABLES, empty
+from nestwise.storage import read_json
+
+MIXED = ("lmm", "pymc", "mixedlm")
+"""Engines whose partial pooling is drawn, the preferred first."""
+
+
+@dataclass(frozen=True)
+class FigureInputs:
+    """A fitted study.
+
+    Attributes
+    ----------
+    config : Study
+        The study file.
+    dataset : Dataset
+        The prepared data.
+    estimates, fits, groups, checks : DataFrame
+        The stacked tables of all fits.
+    fits_folder : Path
+        Holds `<model>.<engine>/` with predictions, draws and record of each fit.
+    designs : mapping of str to mapping
+        `design.json` of each model that could be designed.
+    seed : int
+        Root seed, for the simulated ranks.
+    """
+
+    config: Study
+    dataset: Dataset
+    estimates: pl.DataFrame
+    fits: pl.DataFrame
+    groups: pl.DataFrame
+    checks: pl.DataFrame
+    fits_folder: Path
+    designs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def main_model(self) -> str:
+        """The model the figures dwell on."""
+        return self.config.report.main_model or list(self.config.models)[-1]
+
+    @property
+    def level(self) -> float:
+        """Coverage of the intervals."""
+        return self.config.compare.level
+
+    def wording(self, outcome: str) -> Wording:
+        """How the study calls things."""
+        variables = dict(self.dataset.variables)
+        time = self.config.time
+        if time is not None and time.unit and time.column in variables:
+            known = variables[time.column]
+            if known.unit is None:
+                from dataclasses import replace
+
+                variables[time.column] = replace(known, unit=time.unit)
+        labels = {name: group.label for name, group in self.config.groups.items() if group.label}
+        return Wording(outcome, variables, labels, self.dataset.time)
+
+    def table(self, model: str, engine: str, name: str) -> pl.DataFrame:
+        """`predictions` or `draws` of a fit; empty where there are none."""
+        path = self.fits_folder / f"{model}.{engine}" / f"{name}.parquet"
+        return pl.read_parquet(path) if path.is_file() else pl.DataFrame()
+
+    def record(self, model: str, engine: str) -> dict[str, Any]:
+        """The JSON record of a fit; empty where there is none."""
+        path = self.fits_folder / f"{model}.{engine}" / "record.json"
+        return dict(read_json(path)) if path.is_file() else {}
+
+
+def gather_inputs(
+    folder: str | os.PathLike[str], config: Study, dataset: Dataset, seed: int = 0
+) -> FigureInputs:
+    """Read what a fitted study has left in its results folder.
+
+    Parameters
+    ----------
+    folder : path-like
+        `results/<study>`.
+    config : Study
+        The study file.
+    dataset : Dataset
+        The prepared data.
+    seed : int
+        Root seed.
+    """
+    root = Path(folder)
+    tables = {
+        name: pl.read_parquet(path) if (path := root / f"{name}.parquet").is_file() else empty(schema)
+        for name, schema in TABLES.items()
+    }
+    designs = {
+        name: read_json(path)
+        for name in config.models
+        if (path := root / "models" / name / "design.json").is_file()
+    }
+    return FigureInputs(
+        config=config,
+        dataset=dataset,
+        estimates=tables["estimates"],
+        fits=tables["fits"],
+        groups=tables["groups"],
+        checks=tables["checks"],
+        fits_folder=root / "fits",
+        designs=designs,
+        seed=seed,
+    )
+
+
+@dataclass(frozen=True)
+class ModelTables:
+    """What the figures of one model share.
+
+    Attributes
+    ----------
+    model, engine : str
+        The model and the engine whose partial pooling is drawn ("" where no mixed model was fitted).
+    outcome, group : str
+        Outcome and the grouping factor drawn ("" without one).
+    terms : tuple of str
+        Coefficients that vary by the group.
+    names : tuple of str
+        Fixed effects.
+    estimates : DataFrame
+        Of all engines.
+    groups, predictions : DataFrame
+        Of `engine`.
+    rows : DataFrame
+        The analysis rows with `label` and the columns of the data set, derived columns of this set.
+    """
+
+    model: str
+    engine: str
+    outcome: str
+    group: str
+    terms: tuple[str, ...]
+    names: tuple[str, ...]
+    estimates: pl.DataFrame
+    groups: pl.DataFrame
+    predictions: pl.DataFrame
+    rows: pl.DataFrame
+
+    def of(self, engine: str) -> pl.DataFrame:
+        """Estimates of one engine."""
+        return self.estimates.filter((pl.col("engine") == engine) & pl.col("estimate").is_not_null())
+
+    def estimate(self, component: str, term: str, group: str | None = None) -> float | None:
+        """One estimate of `engine`."""
+        found = self.of(self.engine).filter((pl.col("component") == component) & (pl.col("term") == term))
+        if group is not None:
+            found = found.filter(pl.col("group") == group)
+        return float(found["estimate"][0]) if found.height else None
+
+    @property
+    def variance_ratio(self) -> float | None:
+        """sigma^2 / tau^2 of the intercept."""
+        tau, sigma = self.estimate("sd", INTERCEPT, self.group), self.estimate("residual", "sigma")
+        return (sigma / tau) ** 2 if tau and sigma else None
+
+    @property
+    def covariance(self) -> FloatArray | None:
+        """Covariance of the first two random effects, (2, 2)."""
+        if len(self.terms) < 2:
+            return None
+        first, second = self.terms[:2]
+        sds = [self.estimate("sd", term, self.group) for term in (first, second)]
+        if sds[0] is None or sds[1] is None:
+            return None
+        correlation = self.estimate("cor", f"{first}:{second}", self.group) or 0.0
+        shared = correlation * sds[0] * sds[1]
+        return np.array([[sds[0] ** 2, shared], [shared, sds[1] ** 2]])
+
+
+def model_tables(inputs: FigureInputs, model: str) -> ModelTables:
+    """Collect what the figures of a model share.
+
+    Parameters
+    ----------
+    inputs : FigureInputs
+        The study.
+    model : str
+        One of its models.
+    """
+    estimates = inputs.estimates.filter(pl.col("model") == model)
+    groups = inputs.groups.filter(pl.col("model") == model)
+    engine = next((name for name in MIXED if name in groups["engine"].to_list()), "")
+    own = groups.filter(pl.col("engine") == engine)
+    design = inputs.designs.get(model, {})
+    random = design.get("random") or []
+    group = str(random[0]["group"]) if random else (own["group"][0] if own.height else "")
+    own = own.filter(pl.col("group") == group) if own.height else own
+    fixed = estimates.filter((pl.col("component") == "fixed") & (pl.col("engine") == engine))
+    predictions = inputs.table(model, engine, "predictions") if engine else pl.DataFrame()
+    return ModelTables(
+        model=model,
+        engine=engine,
+        outcome=str(design.get("outcome") or _outcome(inputs.config.models[model].formula)),
+        group=group,
+        terms=tuple(own["term"].unique(maintain_order=True).to_list()),
+        names=tuple(design.get("names") or fixed["term"].to_list()),
+        estimates=estimates,
+        groups=own,
+        predictions=predictions,
+        rows=_rows(inputs, predictions, group, own["label"].to_list()),
+    )
+
+
+def _outcome(formula: str) -> str:
+    return formula.partition("~")[0].strip().strip("`")
+
+
+def _rows(inputs: FigureInputs, predictions: pl.DataFrame, group: str, labels: list[str]) -> pl.DataFrame:
+    """Return the analysis rows; derived columns are those of this set of rows, as in the design."""
+    if predictions.height == 0 or not group:
+        return pl.DataFrame()
+    dataset = inputs.dataset
+    derived = [derivation.as_ for derivation in dataset.derivations]
+    kept = (
+        dataset.frame.drop(derived, strict=False)
+        .join(predictions.select(pl.col("row").alias(ROW)).lazy(), on=ROW, how="semi")
+        .collect()
+    )
+    kept = derive(kept, dataset.derivations, dataset.within)
+    label = _label(kept, group.split(":"), dataset.within, set(labels))
+    return kept.with_columns(label.alias("label")).join(
+        predictions, left_on=ROW, right_on="row", how="inner", maintain_order="right", suffix=".fit"
+    )
+
+
+def _label(
+    frame: pl.DataFrame, path: list[str], within: Mapping[str, str | None], labels: set[str]
+) -> pl.Expr:
+    """Find the columns that make the labels of the groups table: ids may need their parents."""
+    parents = [path[0]]
+    while (parent := within.get(parents[0])) is not None and parent not in parents:
+        parents.insert(0, parent)
+    candidates = [path, path[-1:], [*parents, *path[1:]]]
+    for separator in (":", " : "):
+        for columns in candidates:
+            if any(name not in frame.columns for name in columns):
+                continue
+            expression = pl.concat_str(
+                [pl.col(name).cast(pl.String) for name in columns], separator=separator
+            )
+            found = set(frame.select(expression.unique().drop_nulls()).to_series().to_list())
+            if found and found <= labels:
+                return expression
+    return pl.lit(None, dtype=pl.String)
+
+
+def study_rows(inputs: FigureInputs, columns: Mapping[str, str]) -> pl.DataFrame:
+    """Columns of the whole data set under new names; those it lacks are left out.
+
+    Parameters
+    ----------
+    inputs : FigureInputs
+        The study.
+    columns : mapping of str to str
+        New name -> column.
+    """
+    schema = inputs.dataset.frame.collect_schema()
+    kept = {new: old for new, old in columns.items() if old in schema}
+    return inputs.dataset.frame.select(
+        (pl.col(old).cast(pl.String) if new == "label" else pl.col(old)).alias(new)
+        for new, old in kept.items()
+    ).collect()

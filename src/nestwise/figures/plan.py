@@ -1,0 +1,315 @@
+"""Which figures apply to a study and to each of its models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import polars as pl
+
+from nestwise.figures.caterpillar import caterpillar, league
+from nestwise.figures.drawing import INTERCEPT, Drawing, Wording
+from nestwise.figures.forest import reml_vs_posterior
+from nestwise.figures.inputs import FigureInputs, ModelTables, model_tables, study_rows
+from nestwise.figures.lines import pooling_lines
+from nestwise.figures.missing import missingness
+from nestwise.figures.partition import variance_partition
+from nestwise.figures.pooling import pooling_by_size, pooling_factor
+from nestwise.figures.posterior import tau_posterior, trace_rank
+from nestwise.figures.predictors import group_level_predictor
+from nestwise.figures.raw import outcome_by_group, spaghetti, within_between
+from nestwise.figures.replicates import posterior_predictive
+from nestwise.figures.residuals import random_effect_qq, residual_qq, residual_vs_fitted
+from nestwise.figures.shrinkage import shrinkage
+from nestwise.seeds import seed_for
+
+Plan = dict[str, Callable[[], Drawing]]
+"""Name of a figure -> what draws it."""
+
+NUMERIC = (
+    pl.Float64,
+    pl.Float32,
+    pl.Int64,
+    pl.Int32,
+    pl.Int16,
+    pl.Int8,
+    pl.UInt32,
+    pl.UInt64,
+    pl.UInt16,
+    pl.UInt8,
+)
+
+
+def study_plan(inputs: FigureInputs) -> Plan:
+    """Figures of the study as a whole: the data, and the models side by side.
+
+    Parameters
+    ----------
+    inputs : FigureInputs
+        The study.
+    """
+    tables = model_tables(inputs, inputs.main_model)
+    wording = inputs.wording(tables.outcome)
+    factor = _innermost(inputs, tables)
+    columns = {"label": factor, "y": tables.outcome}
+    schema = inputs.dataset.frame.collect_schema()
+    plan: Plan = {}
+    numeric_outcome = tables.outcome in schema and schema[tables.outcome] in NUMERIC
+    if numeric_outcome and factor in schema:
+        time = inputs.dataset.time
+        if time is not None and time in schema and schema[time] in NUMERIC:
+            rows = study_rows(inputs, columns | {"x": time})
+            plan["spaghetti"] = lambda: spaghetti(rows, wording, group=factor)
+        else:
+            plan["outcome_by_group"] = lambda: outcome_by_group(
+                study_rows(inputs, columns), wording, group=factor
+            )
+        for source, group in _decomposed(inputs, schema):
+            name = "within_between" if "within_between" not in plan else f"within_between_{source}"
+            plan[name] = lambda source=source, group=group: within_between(  # type: ignore[misc]
+                study_rows(inputs, {"label": group, "y": tables.outcome, "x": source}),
+                wording,
+                group=group,
+                x=source,
+            )
+    measured = [name for name in inputs.dataset.variables if name in schema]
+    if _any_missing(inputs.dataset.frame, measured):
+        plan["missingness"] = lambda: missingness(inputs.dataset.frame, measured, wording)
+    engine = tables.engine
+    if engine:
+        labels = {name: model.label or name for name, model in inputs.config.models.items()}
+        own = inputs.estimates.filter(pl.col("engine") == engine)
+        plan["variance_partition"] = lambda: variance_partition(own, wording, labels=labels)
+    return plan
+
+
+def _innermost(inputs: FigureInputs, tables: ModelTables) -> str:
+    """Find the grouping column whose rows are the units: of the main model, else the last declared."""
+    return tables.group.split(":")[-1] or list(inputs.config.groups)[-1]
+
+
+def _decomposed(inputs: FigureInputs, schema: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Covariates with a group mean among the derived variables, each with its grouping factor."""
+    pairs = [
+        (derivation.source, derivation.group)
+        for derivation in inputs.dataset.derivations
+        if derivation.kind == "between" and derivation.group is not None
+    ]
+    return [
+        (source, group)
+        for source, group in dict.fromkeys(pairs)
+        if source in schema and group in schema and schema[source] in NUMERIC
+    ][:3]
+
+
+def _any_missing(frame: pl.LazyFrame, names: list[str]) -> bool:
+    if not names:
+        return False
+    return bool(
+        frame.select(pl.any_horizontal(pl.col(name).is_null().any() for name in names)).collect().item()
+    )
+
+
+def model_plan(inputs: FigureInputs, model: str) -> Plan:
+    """Figures of one model; empty where no engine could fit it.
+
+    Parameters
+    ----------
+    inputs : FigureInputs
+        The study.
+    model : str
+        One of its models.
+    """
+    tables = model_tables(inputs, model)
+    wording = inputs.wording(tables.outcome)
+    plan: Plan = {}
+    if tables.groups.height:
+        plan |= _group_plan(inputs, tables, wording)
+    if tables.engine:
+        plan["reml_vs_posterior"] = lambda: reml_vs_posterior(tables.estimates, wording)
+    plan |= _posterior_plan(inputs, tables, wording)
+    if tables.predictions.height:
+        plan["residual_vs_fitted"] = lambda: residual_vs_fitted(tables.predictions, wording)
+        plan["residual_qq"] = lambda: residual_qq(tables.predictions, wording)
+    if tables.groups.height:
+        plan["random_effect_qq"] = lambda: random_effect_qq(tables.groups, wording, group=tables.group)
+    return plan
+
+
+def _group_plan(inputs: FigureInputs, tables: ModelTables, wording: Wording) -> Plan:
+    groups, group, ratio = tables.groups, tables.group, tables.variance_ratio
+    first = INTERCEPT if INTERCEPT in tables.terms else tables.terms[0]
+    plan: Plan = {
+        "pooling_by_size": lambda: pooling_by_size(
+            groups, wording, group=group, term=first, variance_ratio=ratio
+        )
+    }
+    x = line_predictor(tables)
+    if x is not None:
+        plan["pooling_lines"] = lambda: pooling_lines(
+            line_rows(tables, x), line_table(tables, x), wording, group=group, x=x
+        )
+    plan["shrinkage"] = lambda: shrinkage(groups, wording, group=group, covariance=tables.covariance)
+    plan["pooling_factor"] = lambda: pooling_factor(groups, wording, group=group, variance_ratio=ratio)
+    for predictor in group_predictors(tables):
+        values = tables.rows.group_by("label").agg(pl.col(predictor).first().cast(pl.Float64).alias("u"))
+        name = "group_level_predictor"
+        name = name if name not in plan else f"{name}_{predictor}"
+        plan[name] = lambda values=values, predictor=predictor: group_level_predictor(  # type: ignore[misc]
+            groups, values, wording, group=group, predictor=predictor
+        )
+    # Persons followed over time are not ranked; schools, hospitals and counties are.
+    ranked = inputs.dataset.time is None
+    for term in tables.terms[:2]:
+        name = "caterpillar" if term == tables.terms[0] else "caterpillar_slope"
+        plan[name] = lambda term=term: caterpillar(  # type: ignore[misc]
+            groups, wording, group=group, term=term, level=inputs.level, comparison=ranked
+        )
+    if ranked and tables.model == inputs.main_model and first == INTERCEPT:
+        seed = seed_for(inputs.seed, inputs.dataset.study, tables.model, "league")
+        plan["league"] = lambda: league(
+            groups, wording, group=group, term=first, seed=seed, level=inputs.level
+        )
+    return plan
+
+
+def _posterior_plan(inputs: FigureInputs, tables: ModelTables, wording: Wording) -> Plan:
+    draws = inputs.table(tables.model, "pymc", "draws")
+    if draws.height == 0:
+        return {}
+    record = inputs.record(tables.model, "pymc")
+    plan: Plan = {}
+    if any(name.startswith("sd|") for name in draws.columns):
+        plan["tau_posterior"] = lambda: tau_posterior(
+            draws, wording, priors=sd_priors(record), reml=tables.of("lmm")
+        )
+    if record.get("posterior_predictive"):
+        plan["posterior_predictive"] = lambda: posterior_predictive(record["posterior_predictive"], wording)
+    plan["trace_rank"] = lambda: trace_rank(draws, wording, verdicts=_verdicts(record))
+    return plan
+
+
+def sd_priors(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Priors of the SDs in the record of a Bayesian fit, by their column of draws.
+
+    Parameters
+    ----------
+    record : mapping
+        `priors`: a list of dicts with `component`, `group`, `term`, `distribution`, `scale` ...
+    """
+    listed = record.get("priors") or []
+    return {
+        f"sd|{prior.get('group')}|{prior.get('term')}": prior
+        for prior in listed
+        if isinstance(prior, Mapping) and prior.get("component") == "sd"
+    }
+
+
+def _verdicts(record: Mapping[str, Any]) -> dict[str, str]:
+    said = {}
+    for row in record.get("parameters") or []:
+        parts = [row.get("component"), row.get("group"), row.get("term")]
+        name = "|".join(str(part) for part in parts if part)
+        if row.get("rhat") is not None and row.get("ess_bulk") is not None:
+            said[name] = f"R-hat {row['rhat']:.3f}, effective draws {row['ess_bulk']:,.0f}"
+    return said
+
+
+def line_predictor(tables: ModelTables) -> str | None:
+    """Choose the within-group predictor of the fitted lines: one whose slope varies, else the first.
+
+    Parameters
+    ----------
+    tables : ModelTables
+        Of the model.
+    """
+    if tables.rows.height == 0 or "label" not in tables.rows.columns:
+        return None
+    candidates = [name for name in (*tables.terms, *tables.names) if name != INTERCEPT]
+    for name in dict.fromkeys(candidates):
+        if _numeric(tables.rows, name) and _varies_within(tables.rows, name):
+            return name
+    return None
+
+
+def group_predictors(tables: ModelTables) -> list[str]:
+    """List the numeric fixed effects that are constant inside every group; at most two."""
+    if tables.rows.height == 0:
+        return []
+    return [
+        name
+        for name in tables.names
+        if _numeric(tables.rows, name)
+        and tables.rows[name].n_unique() > 2
+        and not _varies_within(tables.rows, name)
+    ][:2]
+
+
+def _numeric(rows: pl.DataFrame, name: str) -> bool:
+    return name in rows.columns and rows.schema[name] in NUMERIC
+
+
+def _varies_within(rows: pl.DataFrame, name: str) -> bool:
+    spread = rows.group_by("label").agg((pl.col(name).max() - pl.col(name).min()).alias("range"))["range"]
+    size = float(rows[name].abs().max() or 1.0)  # type: ignore[arg-type]
+    return bool((spread > 1e-9 * size).any())
+
+
+def line_table(tables: ModelTables, x: str) -> pl.DataFrame:
+    """Intercept and slope in `x` of each group under each pooling.
+
+    Parameters
+    ----------
+    tables : ModelTables
+        Of the model.
+    x : str
+        The predictor.
+
+    Returns
+    -------
+    DataFrame
+        `label`, `n`, `pooling` (no | complete | partial), `intercept`, `slope`. Where the slope does
+        not vary, each pooling has its own common slope.
+    """
+    intercepts = tables.groups.filter(pl.col("term") == INTERCEPT)
+    slopes = tables.groups.filter(pl.col("term") == x)
+    parts = []
+    for pooling in ("no", "complete", "partial"):
+        column_name = f"{pooling}_pooling"
+        lines = intercepts.select("label", "n", pl.col(column_name).alias("intercept"))
+        if slopes.height:
+            own = slopes.select("label", pl.col(column_name).alias("slope"))
+            lines = lines.join(own, on="label", maintain_order="left")
+        else:
+            lines = lines.with_columns(
+                pl.lit(common_slope(tables, x, pooling), dtype=pl.Float64).alias("slope")
+            )
+        parts.append(lines.with_columns(pl.lit(pooling).alias("pooling")))
+    return pl.concat(parts).select("label", "n", "pooling", "intercept", "slope")
+
+
+def common_slope(tables: ModelTables, x: str, pooling: str) -> float | None:
+    """Slope in `x` where it does not vary: of the group indicators, else of the mixed model."""
+    engine = {"no": "unpooled", "complete": "pooled"}.get(pooling, tables.engine)
+    found = tables.of(engine).filter((pl.col("component") == "fixed") & (pl.col("term") == x))
+    return float(found["estimate"][0]) if found.height else tables.estimate("fixed", x)
+
+
+def line_rows(tables: ModelTables, x: str) -> pl.DataFrame:
+    """Points of the lines figure: `label`, `x`, `y`, `adjusted`.
+
+    What other predictors contribute is taken out: a point is its group's partially pooled line at
+    `x` plus its residual, which is the raw outcome where the line is all there is.
+    """
+    partial = line_table(tables, x).filter(pl.col("pooling") == "partial").drop("pooling")
+    rows = tables.rows.join(partial, on="label", maintain_order="left").with_columns(
+        pl.col(x).cast(pl.Float64).alias("x")
+    )
+    on_line = pl.col("intercept") + pl.col("slope") * pl.col("x") + pl.col("residual")
+    moved = ((on_line - pl.col("observed")).abs() > 1e-6 * pl.col("observed").std()).fill_null(value=False)
+    return rows.select(
+        "label",
+        "x",
+        pl.when(moved.any()).then(on_line).otherwise(pl.col("observed")).alias("y"),
+        moved.any().alias("adjusted"),
+    ).drop_nulls(["x", "y"])

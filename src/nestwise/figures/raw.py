@@ -1,0 +1,369 @@
+"""The data before any model."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from nestwise.figures.drawing import (
+    Drawing,
+    FloatArray,
+    Wording,
+    cannot,
+    column,
+    drawn,
+    evenly,
+    plain,
+    plural,
+    say,
+    span,
+)
+from nestwise.figures.theme import COMPLETE, INK, MUTED, NO, PARTIAL, RASTER_ABOVE, new_figure, quiet
+
+LINES = 150
+"""Groups drawn as lines; more would be felt."""
+PANELS_UP_TO = 24
+DOT_GROUPS = 60
+LABELLED_GROUPS = 40
+
+
+@drawn
+def spaghetti(rows: pl.DataFrame, wording: Wording, *, group: str) -> Drawing:
+    """Outcome over time, a line a group; with few groups a panel each.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        `label`, `x` (time), `y` (outcome).
+    wording : Wording
+        Names and units; `wording.time` names `x`.
+    group : str
+        Grouping factor.
+
+    Raises
+    ------
+    Refusal
+        Without rows that have both time and outcome.
+    """
+    kept = rows.drop_nulls(["label", "x", "y"]).sort("label", "x", maintain_order=True)
+    if kept.height == 0 or wording.time is None:
+        raise cannot("spaghetti", "no row has both a time and an outcome")
+    labels = kept["label"].unique(maintain_order=True).to_list()
+    shown = [labels[k] for k in evenly(len(labels), LINES)]
+    part = kept.filter(pl.col("label").is_in(shown))
+    name = wording.group(group)
+    if len(labels) <= PANELS_UP_TO:
+        figure = _small_multiples(part, shown, wording)
+    else:
+        figure = _one_bundle(part, kept, wording)
+    means = kept.group_by("x").agg(pl.col("y").mean(), pl.len().alias("n")).sort("x")
+    first, last = means.row(0, named=True), means.row(-1, named=True)
+    unit = wording.unit(wording.outcome)
+    caption = (
+        f"{wording.name(wording.outcome)} of each {name} over {wording.name(wording.time)}: "
+        f"{plural(kept.height, 'observation')} of {plural(len(labels), name)}. The mean goes from "
+        f"{with_both(first['y'], unit)} at {say(first['x'])} to {with_both(last['y'], unit)} at {say(last['x'])}."
+    )
+    if len(shown) < len(labels):
+        caption += f" {len(shown)} groups, evenly chosen, are drawn; the mean is of all."
+    alt = f"Lines of {wording.name(wording.outcome)} over {wording.name(wording.time)}, one a {name}, with their mean."
+    data = part.select("label", pl.col("x").alias(wording.time), pl.col("y").alias(wording.outcome))
+    return Drawing("spaghetti", figure, caption, alt, data)
+
+
+def with_both(value: float, unit: str | None) -> str:
+    """A value and its unit."""
+    return f"{say(value)} {unit}" if unit else say(value)
+
+
+def _segments(rows: pl.DataFrame) -> list[FloatArray]:
+    return [
+        np.column_stack([column(part, "x"), column(part, "y")])
+        for _, part in rows.group_by("label", maintain_order=True)
+    ]
+
+
+def _one_bundle(part: pl.DataFrame, kept: pl.DataFrame, wording: Wording) -> Figure:
+    figure = new_figure(3.6)
+    axes = figure.subplots()
+    raster = part.height > RASTER_ABOVE
+    axes.add_collection(
+        LineCollection(_segments(part), colors=MUTED, alpha=0.35, linewidths=0.8, rasterized=raster)
+    )
+    axes.scatter(
+        column(part, "x"), column(part, "y"), s=3, color=MUTED, alpha=0.4, linewidths=0, rasterized=raster
+    )
+    _mean_line(axes, kept)
+    axes.set_xlim(span(column(kept, "x"), margin=0.03))
+    axes.set_ylim(span(column(kept, "y"), margin=0.04))
+    axes.set_xlabel(wording.axis(wording.time or ""))
+    axes.set_ylabel(wording.axis(wording.outcome))
+    quiet(axes, "y")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left")
+    return figure
+
+
+def _mean_line(axes: Axes, kept: pl.DataFrame) -> None:
+    """Mean at each time, or in 15 bins where nearly every row has a time of its own."""
+    times = kept["x"].n_unique()
+    if times > 40 and times > kept.height / 3:
+        table = (
+            kept.sort("x")
+            .with_row_index("position")
+            .group_by((pl.col("position") * 15 // kept.height).alias("bin"), maintain_order=True)
+            .agg(pl.col("x").mean(), pl.col("y").mean())
+        )
+    else:
+        table = kept.group_by("x").agg(pl.col("y").mean()).sort("x")
+    axes.plot(
+        column(table, "x"),
+        column(table, "y"),
+        color=INK,
+        linewidth=2,
+        marker=COMPLETE.marker,
+        markersize=3.5,
+        label="mean",
+        zorder=4,
+    )
+
+
+def _small_multiples(part: pl.DataFrame, labels: list[str], wording: Wording) -> Figure:
+    n_columns = min(6, len(labels))
+    n_rows = -(-len(labels) // n_columns)
+    figure = new_figure(0.7 + 1.15 * n_rows if n_rows > 1 else 2.4)
+    grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
+    for axes, label in zip(grid.flat, labels, strict=False):
+        rows = part.filter(pl.col("label") == label)
+        axes.plot(column(rows, "x"), column(rows, "y"), color=MUTED, linewidth=1, marker="o", markersize=2.6)
+        axes.set_title(plain(label, 15), fontsize=8, fontweight="normal")
+        quiet(axes, "y")
+    for axes in grid.flat[len(labels) :]:
+        axes.set_axis_off()
+    figure.supxlabel(wording.axis(wording.time or ""), fontsize=9)
+    figure.supylabel(wording.axis(wording.outcome), fontsize=9)
+    return figure
+
+
+@drawn
+def outcome_by_group(rows: pl.DataFrame, wording: Wording, *, group: str) -> Drawing:
+    """Outcome of every observation by group, groups in the order of their means.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        `label`, `y` (outcome).
+    wording : Wording
+        Names and units.
+    group : str
+        Grouping factor.
+
+    Raises
+    ------
+    Refusal
+        Without rows.
+    """
+    kept = rows.select("label", "y").drop_nulls()
+    if kept.height == 0:
+        raise cannot("outcome_by_group", "no row has an outcome")
+    means = (
+        kept.group_by("label")
+        .agg(pl.col("y").mean().alias("mean"), pl.len().alias("n"))
+        .sort("mean", "label")
+        .with_row_index("place")
+    )
+    shown = means[evenly(means.height, DOT_GROUPS * 3)].drop("place").with_row_index("place")
+    points = kept.join(shown, on="label", maintain_order="left")
+    figure = new_figure(3.6)
+    axes = figure.subplots()
+    axes.scatter(
+        column(points, "place"),
+        column(points, "y"),
+        s=9 if points.height < 300 else 4,
+        color=MUTED,
+        alpha=0.4,
+        linewidths=0,
+        rasterized=points.height > RASTER_ABOVE,
+        label="observation",
+    )
+    axes.scatter(
+        column(shown, "place"),
+        column(shown, "mean"),
+        s=18 if shown.height <= DOT_GROUPS else 9,
+        marker=NO.marker,
+        facecolor="none",
+        edgecolor=NO.color,
+        linewidths=1.1,
+        label="mean of the group",
+        zorder=3,
+    )
+    overall = float(kept["y"].mean() or 0.0)  # type: ignore[arg-type]
+    axes.axhline(overall, color=COMPLETE.color, linewidth=1.4, label="overall mean")
+    _group_axis(axes, shown, wording.group(group))
+    axes.set_ylabel(wording.axis(wording.outcome))
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    quiet(axes, "y")
+    caption = _dots_caption(kept, means, shown, wording, group)
+    alt = f"Dots of {wording.name(wording.outcome)} by {wording.group(group)} in order of the group means."
+    return Drawing("outcome_by_group", figure, caption, alt, shown.drop("place"))
+
+
+def _group_axis(axes: Axes, shown: pl.DataFrame, name: str) -> None:
+    axes.set_xlim(-1, shown.height)
+    if shown.height <= LABELLED_GROUPS:
+        axes.set_xticks(
+            range(shown.height), [plain(label, 14) for label in shown["label"]], rotation=90, fontsize=7
+        )
+        axes.set_xlabel(f"{name}, in order of the mean")
+    else:
+        axes.set_xticks([])
+        axes.set_xlabel(
+            f"{name}, in order of the mean: from {plain(shown['label'][0], 20)} to {plain(shown['label'][-1], 20)}"
+        )
+
+
+def _dots_caption(
+    kept: pl.DataFrame, means: pl.DataFrame, shown: pl.DataFrame, wording: Wording, group: str
+) -> str:
+    name, unit = wording.group(group), wording.unit(wording.outcome)
+    low, high = means.row(0, named=True), means.row(-1, named=True)
+    caption = (
+        f"{plural(kept.height, 'observation')} of {wording.name(wording.outcome)} in {plural(means.height, name)}. "
+        f"Raw means run from {say(low['mean'])} ({plain(low['label'])}, n = {low['n']:,}) to "
+        f"{with_both(high['mean'], unit)} ({plain(high['label'])}, n = {high['n']:,}); part of that spread is "
+        "small samples."
+    )
+    if shown.height < means.height:
+        caption += f" {shown.height} of the groups, evenly chosen, are drawn."
+    return caption
+
+
+@drawn
+def within_between(rows: pl.DataFrame, wording: Wording, *, group: str, x: str) -> Drawing:
+    """A covariate's slope inside the groups and the one across their means, together.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        `label`, `x` (the covariate, not centred), `y` (outcome).
+    wording : Wording
+        Names and units.
+    group, x : str
+        Grouping factor and covariate.
+
+    Raises
+    ------
+    Refusal
+        Where the covariate does not vary both inside groups and between them.
+    """
+    kept = rows.drop_nulls(["label", "x", "y"])
+    means = (
+        kept.group_by("label")
+        .agg(
+            pl.col("x").mean().alias("x_mean"),
+            pl.col("y").mean().alias("y_mean"),
+            pl.len().alias("n"),
+            pl.cov("x", "y", ddof=0).alias("xy"),
+            pl.col("x").var(ddof=0).alias("xx"),
+            pl.col("x").quantile(0.1).alias("x_low"),
+            pl.col("x").quantile(0.9).alias("x_high"),
+        )
+        .sort("label")
+    )
+    inside = float((means["xx"] * means["n"]).sum())
+    if means.height < 3 or inside <= 0 or float(means["x_mean"].std() or 0.0) <= 0:  # type: ignore[arg-type]
+        raise cannot("within_between", f"{x} does not vary both inside {group} and between groups")
+    within = float((means["xy"] * means["n"]).sum()) / inside
+    between, level = (
+        float(value) for value in np.polyfit(column(means, "x_mean"), column(means, "y_mean"), 1)
+    )
+    table = means.with_columns((pl.col("xy") / pl.col("xx")).alias("slope")).fill_nan(None)
+    figure = _within_between_figure(kept, table, within, between, level, wording, x)
+    name = wording.group(group)
+    ratio = "the same sign" if within * between > 0 else "opposite signs"
+    caption = (
+        f"Inside {plural(2, name).removeprefix('2 ')} {wording.name(wording.outcome)} changes by {say(within)} per unit of "
+        f"{wording.name(x)} (thin lines: each {name}; solid: their common slope); across {name} means by "
+        f"{say(between)} (dashed). The two have {ratio}; their difference, {say(between - within)}, is the contextual "
+        "effect: what the company one keeps adds to what one is. These are raw slopes; the models adjust them."
+    )
+    alt = (
+        f"Thin lines of {wording.name(wording.outcome)} on {wording.name(x)} in each {name}, their common slope, and "
+        "the slope across group means."
+    )
+    data = table.select("label", "n", "x_mean", "y_mean", "slope")
+    return Drawing("within_between", figure, caption, alt, data)
+
+
+def _within_between_figure(
+    kept: pl.DataFrame,
+    table: pl.DataFrame,
+    within: float,
+    between: float,
+    level: float,
+    wording: Wording,
+    x: str,
+) -> Figure:
+    figure = new_figure(4.0)
+    axes = figure.subplots()
+    points = kept[evenly(kept.height, 4000)]
+    axes.scatter(
+        column(points, "x"),
+        column(points, "y"),
+        s=3,
+        color=MUTED,
+        alpha=0.18,
+        linewidths=0,
+        rasterized=points.height > RASTER_ABOVE // 2,
+        zorder=1,
+    )
+    lines = table.drop_nulls("slope").filter(pl.col("n") >= 3)
+    lines = lines[evenly(lines.height, LINES)]
+    ends = np.stack([column(lines, "x_low"), column(lines, "x_high")], axis=1)
+    heights = column(lines, "y_mean")[:, None] + column(lines, "slope")[:, None] * (
+        ends - column(lines, "x_mean")[:, None]
+    )
+    axes.add_collection(
+        LineCollection(
+            list(np.stack([ends, heights], axis=2)), colors=PARTIAL.color, alpha=0.28, linewidths=0.8
+        )
+    )
+    axes.scatter(
+        column(table, "x_mean"),
+        column(table, "y_mean"),
+        s=13,
+        marker=NO.marker,
+        color=NO.color,
+        linewidths=0,
+        zorder=3,
+        label="mean of a group",
+        rasterized=table.height > RASTER_ABOVE,
+    )
+    centre = (float(kept["x"].mean() or 0), float(kept["y"].mean() or 0))  # type: ignore[arg-type]
+    reach = np.asarray(kept["x"].quantile(0.02)), np.asarray(kept["x"].quantile(0.98))
+    wide = np.array([float(reach[0]), float(reach[1])])
+    axes.plot(
+        wide,
+        centre[1] + within * (wide - centre[0]),
+        color=PARTIAL.color,
+        linewidth=2.4,
+        label=f"within groups: {say(within)}",
+        zorder=4,
+    )
+    narrow = np.array(span(column(table, "x_mean"), margin=0.1))
+    axes.plot(
+        narrow,
+        level + between * narrow,
+        color=NO.color,
+        linestyle="--",
+        linewidth=2.4,
+        label=f"between groups: {say(between)}",
+        zorder=4,
+    )
+    axes.set_xlabel(wording.axis(x))
+    axes.set_ylabel(wording.axis(wording.outcome))
+    quiet(axes, "both")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    return figure

@@ -1,0 +1,268 @@
+"""One quiet look for every figure, and SVG whose colours a page may replace.
+
+Text, grid and paper are drawn in sentinel colours and every notion has one colour, one marker and one
+line style everywhere. As they are, the files look right on white paper; `themable` turns the sentinels
+into CSS variables for a page with a dark side.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+INK = "#1f2328"
+"""Text and the marks that carry no notion of their own."""
+MUTED = "#5b6470"
+"""Secondary text, axes, raw data; readable on light and on dark paper alike."""
+GRID = "#d9dee4"
+"""Grid lines and reference lines that should recede."""
+PAPER = "#fffffe"
+"""The fill of hollow markers and halos: the colour of the page. Backgrounds are transparent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notion:
+    """How one idea looks wherever it appears: never colour alone."""
+
+    label: str
+    color: str
+    """On light paper."""
+    dark: str
+    """On dark paper."""
+    marker: str
+    line: str
+    """Matplotlib line style."""
+    variable: str
+    """CSS variable that may replace `color`."""
+
+
+# Okabe-Ito's vermillion, blue and green; Tol's purple; orange darkened to 3:1 on white.
+NOTIONS: Mapping[str, Notion] = MappingProxyType(
+    {
+        "no_pooling": Notion("no pooling", "#d55e00", "#ff8c42", "o", "--", "--figure-no-pooling"),
+        "complete_pooling": Notion(
+            "complete pooling", "#767676", "#a8a8a8", "s", ":", "--figure-complete-pooling"
+        ),
+        "partial_pooling": Notion(
+            "partial pooling", "#0072b2", "#5ab4f0", "D", "-", "--figure-partial-pooling"
+        ),
+        "lmm": Notion("likelihood (lmm)", "#aa3377", "#e58abb", "P", "-", "--figure-lmm"),
+        "mixedlm": Notion("MixedLM", "#b07500", "#e0aa3e", "v", "-.", "--figure-mixedlm"),
+        "pymc": Notion("posterior (pymc)", "#009e73", "#3cc79a", "^", "-", "--figure-pymc"),
+    }
+)
+
+NO, COMPLETE, PARTIAL = (NOTIONS[name] for name in ("no_pooling", "complete_pooling", "partial_pooling"))
+ENGINE_NOTIONS: Mapping[str, Notion] = MappingProxyType(
+    {
+        "pooled": NOTIONS["complete_pooling"],
+        "unpooled": NOTIONS["no_pooling"],
+        "lmm": NOTIONS["lmm"],
+        "mixedlm": NOTIONS["mixedlm"],
+        "pymc": NOTIONS["pymc"],
+    }
+)
+
+CHAIN_COLORS = ("#0072b2", "#d55e00", "#009e73", "#aa3377", "#b07500", "#767676")
+
+VARIABLES: Mapping[str, str] = MappingProxyType(
+    {
+        INK: "--figure-ink",
+        MUTED: "--figure-muted",
+        GRID: "--figure-grid",
+        PAPER: "--figure-paper",
+        **{notion.color: notion.variable for notion in NOTIONS.values()},
+    }
+)
+"""Colour drawn -> CSS variable that may replace it."""
+
+DARK: Mapping[str, str] = MappingProxyType(
+    {
+        "--figure-ink": "#e6e8eb",
+        "--figure-muted": "#9aa4b0",
+        "--figure-grid": "#3a414a",
+        "--figure-paper": "#14171a",
+        **{notion.variable: notion.dark for notion in NOTIONS.values()},
+    }
+)
+"""Values of the CSS variables on dark paper."""
+
+WIDTH = 6.8
+"""Inches: a column of text on a screen, and nearly the width of a printed page."""
+
+RASTER_ABOVE = 2000
+"""Points above which a cloud becomes an image inside the SVG."""
+
+# Verdana has the widths of DejaVu Sans, and what else a machine may fall back to is narrower:
+# measured with the one, labels fit with all.
+_FONTS = "'DejaVu Sans', 'Bitstream Vera Sans', Verdana, Geneva, sans-serif"
+
+_SETTINGS: Mapping[str, Any] = MappingProxyType(
+    {
+        "font.family": "DejaVu Sans",
+        "font.size": 9,
+        "text.parse_math": False,
+        "text.usetex": False,
+        "text.color": INK,
+        "axes.formatter.use_mathtext": False,
+        "axes.facecolor": "none",
+        "axes.edgecolor": MUTED,
+        "axes.labelcolor": INK,
+        "axes.labelsize": 9,
+        "axes.linewidth": 0.7,
+        "axes.titlesize": 9.5,
+        "axes.titlelocation": "left",
+        "axes.titleweight": "bold",
+        "axes.titlecolor": INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.xmargin": 0.03,
+        "axes.ymargin": 0.05,
+        "grid.color": GRID,
+        "grid.linewidth": 0.6,
+        "xtick.color": MUTED,
+        "ytick.color": MUTED,
+        "xtick.labelcolor": INK,
+        "ytick.labelcolor": INK,
+        "xtick.labelsize": 8,
+        "ytick.labelsize": 8,
+        "xtick.major.size": 3,
+        "ytick.major.size": 3,
+        "xtick.major.width": 0.7,
+        "ytick.major.width": 0.7,
+        "xtick.minor.size": 0,
+        "ytick.minor.size": 0,
+        "legend.frameon": False,
+        "legend.fontsize": 8.5,
+        "legend.labelcolor": INK,
+        "legend.handlelength": 2.2,
+        "lines.linewidth": 1.4,
+        "lines.markersize": 5,
+        "figure.facecolor": "none",
+        "figure.edgecolor": "none",
+        "figure.constrained_layout.use": False,
+        "savefig.facecolor": "none",
+        "svg.fonttype": "none",
+        "svg.image_inline": True,
+        "path.simplify": True,
+    }
+)
+
+
+@contextmanager
+def themed() -> Iterator[None]:
+    """Draw inside this block with the settings of the house; whatever stood before stands after."""
+    with mpl.rc_context(), warnings.catch_warnings():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_SETTINGS)  # type: ignore[arg-type]
+        # A label in a script DejaVu lacks is written as text, and the reader's machine has the glyph.
+        warnings.filterwarnings("ignore", message=".*[Gg]lyph.*missing.*")
+        warnings.filterwarnings("ignore", message=".*font family .* not found.*")
+        yield
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """Return an empty figure, its layout settled when it is drawn.
+
+    Parameters
+    ----------
+    height, width : float
+        Inches.
+    """
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.05, wspace=0.03, hspace=0.04)  # type: ignore[call-arg, union-attr]
+    return figure
+
+
+def svg(figure: Figure, *, name: str, title: str, description: str = "") -> str:
+    """Return a figure as SVG text: the same bytes for the same drawing, fit to stand inside a page.
+
+    Parameters
+    ----------
+    figure : Figure
+        What to draw.
+    name : str
+        Keeps the inner references of several figures on one page apart.
+    title, description : str
+        For those who do not see it; any text.
+    """
+    with themed():
+        mpl.rcParams["svg.hashsalt"] = f"nestwise.{name}"
+        buffer = io.BytesIO()
+        nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+        FigureCanvasSVG(figure).print_svg(buffer, metadata=nothing)  # type: ignore[no-untyped-call]
+    return _stand_alone(buffer.getvalue().decode("utf-8"), title, description)
+
+
+def png(figure: Figure, dpi: float = 150) -> bytes:
+    """Return a figure as PNG on white paper."""
+    with themed():
+        buffer = io.BytesIO()
+        figure.set_canvas(FigureCanvasAgg(figure))
+        figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _stand_alone(text: str, title: str, description: str) -> str:
+    """Drop what a page cannot hold twice (prolog, ids of groups) and say in words what is drawn."""
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, count=1, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)
+    text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
+    text = text.replace("font-family: 'DejaVu Sans'", f"font-family: {_FONTS}")
+    start = text.index(">")
+    words = f"<title>{escape(title)}</title>"
+    if description:
+        words += f"<desc>{escape(description)}</desc>"
+    head = f'{text[:start]} role="img" aria-label={quoteattr(title)}>'
+    return head + words + text[start + 1 :]
+
+
+def themable(text: str) -> str:
+    """Put CSS variables where the sentinel colours stand, the colours themselves as fallback.
+
+    Parameters
+    ----------
+    text : str
+        SVG made by `svg`.
+
+    Returns
+    -------
+    str
+        SVG for a page that sets the variables of `VARIABLES`, for instance to `DARK`.
+    """
+
+    def replaced(match: re.Match[str]) -> str:
+        color = match.group(2).lower()
+        variable = VARIABLES.get(color)
+        return f"{match.group(1)}var({variable}, {color})" if variable else match.group(0)
+
+    return re.sub(r"((?:fill|stroke|stop-color): ?)(#[0-9a-fA-F]{6})", replaced, text)
+
+
+def css(dark_selector: str = ":root") -> str:
+    """Return the declarations that set every variable for dark paper, to go in a media query."""
+    declarations = "".join(f"{name}:{value};" for name, value in DARK.items())
+    return f"{dark_selector}{{{declarations}}}"
+
+
+def quiet(axes: Axes, grid: str = "y") -> None:
+    """Keep the grid of one axis only ("x", "y", "both" or "none")."""
+    axes.grid(visible=False)
+    if grid != "none":
+        axes.grid(visible=True, axis=grid)  # type: ignore[arg-type]
