@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-import numpy as np
-
-from nestwise.design.record import Design, FloatArray, IntArray, RandomTerm
+from nestwise.design.levels import group_level_parts
+from nestwise.design.record import Design
 
 INTERCEPT = "(Intercept)"
 GROUP_LETTERS = "jklmhg"
 TERMS_A_LINE = 4
-RELATIVE_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -117,36 +115,21 @@ def _without(name: str, varying: str) -> str | None:
     return ":".join(left)
 
 
-def proportional_within(column: FloatArray, base: FloatArray, codes: IntArray) -> bool:
-    """Whether `column` (n,) is `base` (n,) times something constant inside every group of `codes`."""
-    squares = np.bincount(codes, base * base)
-    ratio = np.bincount(codes, base * column) / np.where(squares > 0, squares, 1.0)
-    gap = np.abs(column - base * ratio[codes]).max(initial=0.0)
-    return bool(gap <= RELATIVE_TOLERANCE * max(np.abs(column).max(initial=0.0), 1e-300))
-
-
-def _belongs(name: str, column: FloatArray, term: RandomTerm) -> FixedShape:
-    if name in term.names:
-        return FixedShape(name, term.names.index(name), "")
-    for number, varying in enumerate(term.names):
-        part = _without(name, varying)
-        if part and proportional_within(column, term.Z[:, number], term.codes):
-            return FixedShape(name, number, part)
-    return FixedShape(name)
-
-
 def shape(design: Design) -> Shape:
     """Reduce a design to what its equations need.
 
-    A fixed effect belongs to the regression of a varying coefficient when its column is that
-    coefficient's column times something constant within every group: group-level predictors belong to
-    the intercept, cross-level interactions to the slope.
+    A fixed effect belongs to the regression of a varying coefficient as `design.levels` says: group-level
+    predictors belong to the intercept, cross-level interactions to the slope. One that belongs to several
+    coefficients, or whose name does not show its group-level part, stays in the equation of the rows.
     """
-    columns = zip(design.names, design.X.T, strict=True)
+    fixed = tuple(FixedShape(name) for name in design.names)
     if len(design.random) == 1:
-        fixed = tuple(_belongs(name, column, design.random[0]) for name, column in columns)
-    else:
-        fixed = tuple(FixedShape(name) for name in design.names)
+        parts = group_level_parts(design, design.random[0])
+        owners = [[r for r, part in enumerate(parts) if c in part.columns] for c in range(len(design.names))]
+        fixed = tuple(
+            _placed(name, own, parts[own[0]].coefficient) if len(own) == 1 else FixedShape(name)
+            for name, own in zip(design.names, owners, strict=True)
+        )
     random = tuple(RandomShape(t.group, t.names, t.correlated, t.n_groups) for t in design.random)
     return Shape(
         design.outcome,
@@ -157,6 +140,11 @@ def shape(design: Design) -> Shape:
         design.link,
         offset=design.offset is not None,
     )
+
+
+def _placed(name: str, owners: Sequence[int], varying: str) -> FixedShape:
+    part = _without(name, varying)
+    return FixedShape(name) if part is None else FixedShape(name, owners[0], part)
 
 
 def shape_from_record(record: Mapping[str, Any]) -> Shape:

@@ -1,0 +1,1 @@
+"""One report a study: collected from files into a record, laid out in sections, rendered as one page."""

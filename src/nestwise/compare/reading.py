@@ -1,0 +1,374 @@
+"""What the numbers of a study say, in sentences computed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import sqrt
+from statistics import NormalDist
+from typing import Any
+
+import polars as pl
+
+from nestwise.compare.numbers import (
+    count,
+    decimals_for,
+    fixed,
+    interval,
+    p_value,
+    percent,
+    plain,
+    plural,
+    several,
+    with_error,
+)
+from nestwise.config.study import Study
+
+INTERCEPT = "(Intercept)"
+PARTIAL_ENGINES = ("lmm", "glmm", "pymc", "mixedlm")
+Z95 = NormalDist().inv_cdf(0.975)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One thing the numbers say: about `topic` (variance, weight, shrinkage, slopes, level2, context)."""
+
+    topic: str
+    model: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one engine says of one model, ready to look things up."""
+
+    study: Study
+    model: str
+    engine: str
+    estimates: tuple[Mapping[str, Any], ...]
+    groups: pl.DataFrame
+    n_obs: int
+
+    def value(self, component: str, term: str, group: str | None = None) -> float | None:
+        """The estimate of one quantity, if the engine gave it."""
+        row = self.row(component, term, group)
+        return None if row is None or row["estimate"] is None else float(row["estimate"])
+
+    def row(self, component: str, term: str, group: str | None = None) -> Mapping[str, Any] | None:
+        """The row of one quantity, if the engine gave it."""
+        for row in self.estimates:
+            if (row["component"], row["term"], row["group"]) == (component, term, group):
+                return row
+        return None
+
+    def varying(self) -> dict[str, tuple[str, ...]]:
+        """Each grouping factor and its coefficients."""
+        found: dict[str, tuple[str, ...]] = {}
+        for row in self.estimates:
+            if row["component"] == "sd":
+                found[row["group"]] = (*found.get(row["group"], ()), row["term"])
+        return found
+
+    def fixed_terms(self) -> tuple[str, ...]:
+        """Names of the fixed effects."""
+        return tuple(row["term"] for row in self.estimates if row["component"] == "fixed")
+
+
+def noun(study: Study, group: str) -> str:
+    """How the report calls one group of a factor: its label in the study file, or its name."""
+    declared = study.groups.get(group)
+    return declared.label if declared is not None and declared.label else group
+
+
+def answer(
+    study: Study, model: str, estimates: pl.DataFrame, fits: pl.DataFrame, groups: pl.DataFrame
+) -> Answer | None:
+    """Take the answer of the first engine that pools partially and has one."""
+    good = fits.filter((pl.col("model") == model) & pl.col("status").is_in(["ok", "singular"]))
+    usable = fits.filter((pl.col("model") == model) & (pl.col("status") == "not_converged"))
+    for part in (good, usable):
+        for engine in PARTIAL_ENGINES:
+            if engine in set(part["engine"]):
+                own = (pl.col("model") == model) & (pl.col("engine") == engine)
+                n_obs = part.filter(pl.col("engine") == engine)["n_obs"][0]
+                rows = tuple(estimates.filter(own).to_dicts())
+                return Answer(study, model, engine, rows, groups.filter(own), int(n_obs))
+    return None
+
+
+def read_variance(found: Answer) -> list[Reading]:
+    """Say where the variance lies, for models in which only intercepts vary."""
+    varying = found.varying()
+    sigma = found.value("residual", "sigma")
+    if not varying or not sigma or any(terms != (INTERCEPT,) for terms in varying.values()):
+        return []
+    taus = {group: found.value("sd", INTERCEPT, group) or 0.0 for group in varying}
+    total = sigma**2 + sum(tau**2 for tau in taus.values())
+    parts = [
+        f"{percent(tau**2 / total)} between {plural(noun(found.study, group))} (SD {plain(tau)})"
+        for group, tau in taus.items()
+    ]
+    left = "the variance" if found.fixed_terms() == (INTERCEPT,) else "the variance the predictors leave"
+    sentences = [
+        f"Of {left}, {several(parts)} and {percent(sigma**2 / total)} within them (SD {plain(sigma)})."
+    ]
+    if len(taus) == 1:
+        group, tau = next(iter(taus.items()))
+        sentences += _design_effect(found, group, tau**2 / total)
+    return [Reading("variance", found.model, sentence) for sentence in sentences]
+
+
+def _design_effect(found: Answer, group: str, icc: float) -> list[str]:
+    sizes = found.groups.filter((pl.col("group") == group) & (pl.col("term") == INTERCEPT))["n"].drop_nulls()
+    effect = found.value("derived", "design_effect", group)
+    if effect is None and len(sizes):
+        rows = [float(size) for size in sizes]
+        effect = 1 + (sum(size**2 for size in rows) / sum(rows) - 1) * icc
+    if effect is None or effect < 1:
+        return []
+    worth = found.n_obs / effect
+    return [
+        f"Because rows of one {noun(found.study, group)} resemble each other, {count(found.n_obs)} rows "
+        f"say as "
+        f"much about the overall mean as about {count(round(worth))} independent ones would (design effect "
+        f"{plain(effect, 2)})."
+    ]
+
+
+def read_weight(found: Answer) -> list[Reading]:
+    """Say after how many rows a group's own data outweigh the common mean: sigma^2/tau^2."""
+    sigma = found.value("residual", "sigma")
+    readings = []
+    for group, terms in found.varying().items():
+        tau = found.value("sd", INTERCEPT, group)
+        if terms != (INTERCEPT,) or not sigma or len(found.varying()) > 1:
+            continue
+        name = noun(found.study, group)
+        if not tau or tau / sigma < 1e-4:
+            readings.append(
+                f"The {plural(name)} do not differ by more than chance explains: no amount of data makes a "
+                "group's own mean better than the common one."
+            )
+            continue
+        rows = (sigma / tau) ** 2
+        own = "common mean" if found.fixed_terms() == (INTERCEPT,) else "common regression line"
+        about = plain(rows, 2) if rows < 9.5 else count(round(rows))
+        about = f"{rows:.0f}" if 1.5 <= rows < 9.5 else about
+        noted = "one observation" if rows < 1.5 else f"about {about} observations"
+        readings.append(
+            f"A {name} with more than {noted} is better served by its own data than by the {own} "
+            f"(σ²/τ² = {plain(sigma)}²/{plain(tau)}² = {plain(rows, 2)})."
+        )
+    return [Reading("weight", found.model, sentence) for sentence in readings]
+
+
+def read_shrinkage(found: Answer) -> list[Reading]:
+    """Say which groups move most from their own estimate, and by what weight."""
+    readings = []
+    for group, terms in found.varying().items():
+        for term in terms:
+            part = found.groups.filter((pl.col("group") == group) & (pl.col("term") == term)).drop_nulls(
+                ["no_pooling", "partial_pooling"]
+            )
+            if part.is_empty():
+                continue
+            moved = part.with_columns(moved=(pl.col("no_pooling") - pl.col("partial_pooling")).abs())
+            top = moved.sort("moved", "label", descending=[True, False]).row(0, named=True)
+            if not top["moved"]:
+                continue
+            readings.append(_farthest(found, group, term, top, moved))
+    return [Reading("shrinkage", found.model, sentence) for sentence in readings]
+
+
+def _farthest(found: Answer, group: str, term: str, top: Mapping[str, Any], moved: pl.DataFrame) -> str:
+    decimals = decimals_for(top["partial_pooling_se"] or top["moved"])
+    what = "intercept" if term == INTERCEPT else f"slope of {term}"
+    weight = (
+        f", its own data weighing {plain(top['pooling_factor'], 2)}"
+        if term == INTERCEPT and top["pooling_factor"] is not None
+        else ""
+    )
+    factors = moved["pooling_factor"].drop_nulls()
+    low: Any = factors.min() if len(factors) else None
+    high: Any = factors.max() if len(factors) else None
+    rows = "row" if top["n"] == 1 else "rows"
+    sentence = (
+        f"The {what} of {noun(found.study, group)} {top['label']} ({count(top['n'])} {rows}) moves farthest: "
+        f"{fixed(top['no_pooling'], decimals)} by its own data alone, "
+        f"{fixed(top['partial_pooling'], decimals)} "
+        f"after partial pooling{weight}."
+    )
+    if term == INTERCEPT and low is not None and high is not None and high - low > 0.005:
+        sentence += f" The weights run from {plain(low, 2)} to {plain(high, 2)}."
+    return sentence
+
+
+def read_slopes(found: Answer) -> list[Reading]:
+    """Say how much each varying slope differs between groups, and how it goes with the intercept."""
+    readings = []
+    for group, terms in found.varying().items():
+        for term in terms:
+            tau, mean = found.value("sd", term, group), found.value("fixed", term)
+            if term == INTERCEPT or tau is None or mean is None:
+                continue
+            digits = decimals_for(tau)
+            pair = found.value("cor", f"{INTERCEPT}:{term}", group)
+            groups = plural(noun(found.study, group))
+            on_line = any(term in name.split(":") and name != term for name in found.fixed_terms())
+            centre = "when the variables that explain it are zero, " if on_line else ""
+            sentence = (
+                f"The effect of {term} differs between {groups}: {centre}{fixed(mean, digits)} on average "
+                f"with "
+                f"an SD of {fixed(tau, digits)}, so that it lies between {fixed(mean - Z95 * tau, digits)} "
+                f"and "
+                f"{fixed(mean + Z95 * tau, digits)} in 95% of {groups}."
+            )
+            if pair is not None:
+                sentence += f" Its correlation with the intercept is {fixed(pair, 2)}."
+            readings.append(Reading("slopes", found.model, sentence))
+    return readings
+
+
+def read_level2(answers: Sequence[Answer], hashes: Mapping[str, str]) -> list[Reading]:
+    """Say how much of the variance between groups predictors explain, between nested models."""
+    readings = []
+    for small, large in pairwise(answers):
+        added = [term for term in large.fixed_terms() if term not in small.fixed_terms()]
+        nested = set(small.fixed_terms()) < set(large.fixed_terms())
+        same = small.varying() == large.varying() and hashes.get(small.model) == hashes.get(large.model)
+        if not (nested and same and small.engine == large.engine):
+            continue
+        for group, terms in large.varying().items():
+            for term in terms:
+                before, after = small.value("sd", term, group), large.value("sd", term, group)
+                if before is None or after is None or before <= 0:
+                    continue
+                what = "SD between" if term == INTERCEPT else f"SD of the slope of {term} between"
+                change = 1 - (after / before) ** 2
+                moved = f"{percent(change)} of the variance" if change > 0 else "no less than before"
+                readings.append(
+                    Reading(
+                        "level2",
+                        large.model,
+                        f"With {several(added, 4)} in the model ({large.model} after {small.model}) the "
+                        f"{what} "
+                        f"{plural(noun(large.study, group))} goes from {plain(before)} to {plain(after)}: "
+                        f"{moved}.",
+                    )
+                )
+    return readings
+
+
+@dataclass(frozen=True)
+class Contextual:
+    """Within, between and contextual effect of one covariate in one model."""
+
+    model: str
+    engine: str
+    covariate: str
+    group: str
+    within: float
+    within_se: float | None
+    between: float
+    between_se: float | None
+    contextual: float
+    contextual_se: float | None
+    p: float | None
+
+
+def contextual(found: Answer, covariance: Mapping[str, Mapping[str, float]] | None) -> list[Contextual]:
+    """Compare within and between effects of covariates that are in the model in both parts (rule 11).
+
+    Parameters
+    ----------
+    found : Answer
+        Of a model with fixed effects for the parts made by `derive`.
+    covariance : mapping or None
+        Covariance of the fixed effects, by term and term.
+
+    Returns
+    -------
+    list of Contextual
+        Contextual effect = between - within. Where the covariate itself stands beside its group mean, the
+        coefficient of the mean is the contextual effect and its sum with the other the between effect.
+        Test by the normal distribution; no SE and no p without `covariance`.
+    """
+    study, terms = found.study, set(found.fixed_terms())
+    results = []
+    for mean in (part for part in study.derive if part.kind == "between" and part.as_ in terms):
+        deviation = next(
+            (
+                part.as_
+                for part in study.derive
+                if (part.kind, part.source, part.group) == ("within", mean.source, mean.group)
+                and part.as_ in terms
+            ),
+            None,
+        )
+        inner = deviation or (mean.source if mean.source in terms else None)
+        if inner is None:
+            continue
+        results.append(
+            _contextual(
+                found, mean.source, mean.group or "", inner, mean.as_, deviation is not None, covariance
+            )
+        )
+    return results
+
+
+def _contextual(
+    found: Answer,
+    covariate: str,
+    group: str,
+    inner: str,
+    mean: str,
+    centred: bool,
+    covariance: Mapping[str, Mapping[str, float]] | None,
+) -> Contextual:
+    a, b = found.row("fixed", inner), found.row("fixed", mean)
+    assert a is not None
+    assert b is not None
+    within, second = float(a["estimate"]), float(b["estimate"])
+    shared = covariance.get(inner, {}).get(mean) if covariance else None
+    both: float | None = None
+    if shared is not None and a["std_error"] and b["std_error"]:
+        sign = -2 if centred else 2
+        both = sqrt(max(a["std_error"] ** 2 + b["std_error"] ** 2 + sign * shared, 0.0))
+    between, effect = (second, second - within) if centred else (within + second, second)
+    between_se, effect_se = (b["std_error"], both) if centred else (both, b["std_error"])
+    p = 2 * NormalDist().cdf(-abs(effect / effect_se)) if effect_se else None
+    return Contextual(
+        found.model, found.engine, covariate, group,
+        within, a["std_error"], between, between_se, effect, effect_se, p,
+    )  # fmt: skip
+
+
+def read_contextual(study: Study, part: Contextual) -> Reading:
+    """Say what one unit more means inside a group and between groups."""
+    group = noun(study, part.group)
+    within, _ = with_error(part.within, part.within_se)
+    between, _ = with_error(part.between, part.between_se)
+    effect, error = with_error(part.contextual, part.contextual_se)
+    sentence = (
+        f"One unit more {part.covariate} goes with {within} inside a {group}, and with {between} when the "
+        f"mean of "
+        f"the {group} is one unit higher: the contextual effect is {effect}"
+    )
+    if part.contextual_se:
+        low, high = part.contextual - Z95 * part.contextual_se, part.contextual + Z95 * part.contextual_se
+        sentence += (
+            f" (SE {error}, 95% interval {interval(low, high, part.contextual_se)}, p {_equals(part.p)})"
+        )
+    return Reading("context", part.model, f"{sentence}.")
+
+
+def _equals(p: float | None) -> str:
+    text = p_value(p)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def read_model(found: Answer) -> tuple[Reading, ...]:
+    """All that can be said of one model by itself."""
+    parts = (read_variance, read_weight, read_slopes, read_shrinkage)
+    return tuple(reading for part in parts for reading in part(found))

@@ -1,0 +1,195 @@
+"""From the files of a finished study to one record."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from nestwise.compare.engines import COMPARISON, compare_engines
+from nestwise.config.study import Study
+from nestwise.design.mathml import FixedShape, RandomShape, Shape, shape_from_record
+from nestwise.report.record import Picture, ReportRecord
+from nestwise.report.svg import UnsafeSvgError, safe_svg
+from nestwise.results import CHECKS, ESTIMATES, FITS, GROUPS, Schema, empty
+from nestwise.storage import read_json
+
+MOST_FAILURES = 50
+LARGEST_FIGURE = 700_000
+"""Characters of SVG a single figure may take."""
+LARGEST_FIGURES = 3_500_000
+"""Characters all figures of a page may take together."""
+
+
+def collect(
+    folder: str | os.PathLike[str],
+    study: Study,
+    name: str,
+    provenance: Mapping[str, Any] | None = None,
+    *,
+    shown_folder: str | None = None,
+) -> ReportRecord:
+    """Read all that a study left and put it into one record.
+
+    Parameters
+    ----------
+    folder : path-like
+        `results/<study>`.
+    study : Study
+        The study file.
+    name : str
+        Name of the study.
+    provenance : mapping, optional
+        `versions` and `hashes` (name to text), `seed`, `command`, `platform`, `date`: what is given is shown.
+    shown_folder : str, optional
+        How the page calls the folder; `results/<name>` otherwise, whatever the machine's path to it.
+
+    Returns
+    -------
+    ReportRecord
+        Files that are absent leave their part of the record empty: a study of which nothing could be
+        fitted has a report all the same.
+    """
+    place = Path(folder)
+    order = list(study.models)
+    estimates = _table(place / "estimates.parquet", ESTIMATES, order)
+    fits = _table(place / "fits.parquet", FITS, order)
+    records = _records(place, fits)
+    comparison = (
+        _table(place / "comparison.parquet", COMPARISON, order)
+        if (place / "comparison.parquet").is_file()
+        else compare_engines(estimates, fits, records, order)
+    )
+    designs = {model: found for model in order if (found := _json(place / "models" / model / "design.json"))}
+    failures, n_failures = _failures(place / "data" / "failures.parquet")
+    validation = _json(place / "data" / "validation.json")
+    return ReportRecord(
+        name=name,
+        study=study,
+        folder=shown_folder or f"results/{name}",
+        validation=validation,
+        failures=failures,
+        n_failures=max(n_failures, int(validation.get("n_failures") or 0)),
+        designs=designs,
+        shapes={model: _shape(design) for model, design in designs.items()},
+        estimates=estimates,
+        fits=fits,
+        groups=_table(place / "groups.parquet", GROUPS, order),
+        checks=_table(place / "checks.parquet", CHECKS, order),
+        comparison=comparison,
+        records=records,
+        covariances=_covariances(place, fits, records),
+        pictures=_pictures(place / "figures", order),
+        provenance=dict(provenance or {}),
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return dict(read_json(path)) if path.is_file() else {}
+
+
+def _table(path: Path, schema: Schema, order: Sequence[str]) -> pl.DataFrame:
+    """A stacked table with the models in the order of the study file."""
+    if not path.is_file():
+        return empty(schema)
+    frame = pl.read_parquet(path, glob=False)
+    places = {model: place for place, model in enumerate(order)}
+    last = len(places)
+    return frame.sort(
+        pl.col("model").replace_strict(places, default=last, return_dtype=pl.Int64), maintain_order=True
+    )
+
+
+def _failures(path: Path) -> tuple[pl.DataFrame, int]:
+    if not path.is_file():
+        return pl.DataFrame(), 0
+    rows = pl.scan_parquet(path, glob=False)
+    return rows.head(MOST_FAILURES).collect(), int(rows.select(pl.len()).collect().item())
+
+
+def _records(place: Path, fits: pl.DataFrame) -> dict[tuple[str, str], Mapping[str, Any]]:
+    pairs = fits.select("model", "engine").rows()
+    return {pair: _json(place / "fits" / f"{pair[0]}.{pair[1]}" / "record.json") for pair in pairs}
+
+
+def _shape(design: Mapping[str, Any]) -> Shape:
+    """The saved shape, or one from the names: then all that is not the mean of a slope is in level 1."""
+    if design.get("shape"):
+        return shape_from_record(design["shape"])
+    random = tuple(
+        RandomShape(term["group"], tuple(term["names"]), bool(term["correlated"]), int(term["n_groups"]))
+        for term in design["random"]
+    )
+    varying = random[0].names if len(random) == 1 else ()
+    fixed = tuple(
+        FixedShape(name, varying.index(name), "") if name in varying else FixedShape(name)
+        for name in design["names"]
+    )
+    return Shape(
+        design["outcome"],
+        int(design["n"]),
+        fixed,
+        random,
+        design.get("family", "gaussian"),
+        design.get("link", "identity"),
+        offset=bool(design.get("offset")),
+    )
+
+
+def _covariances(
+    place: Path, fits: pl.DataFrame, records: Mapping[tuple[str, str], Mapping[str, Any]]
+) -> dict[tuple[str, str], dict[str, dict[str, float]]]:
+    """Covariance of the fixed effects: from the record of a fit, from the draws of a Bayesian one."""
+    found = {}
+    for pair in fits.select("model", "engine").rows():
+        saved = records.get(pair, {}).get("fixed_covariance")
+        draws = place / "fits" / f"{pair[0]}.{pair[1]}" / "draws.parquet"
+        if isinstance(saved, Mapping):
+            found[pair] = _named(list(saved["names"]), saved["values"])
+        elif pair[1] == "pymc" and draws.is_file():
+            frame = pl.scan_parquet(draws, glob=False)
+            names = [name for name in frame.collect_schema().names() if name.startswith("fixed|")]
+            if names:
+                values = frame.select(names).collect()
+                table = [[values.select(pl.cov(a, b)).item() for b in names] for a in names]
+                found[pair] = _named([name.removeprefix("fixed|") for name in names], table)
+    return found
+
+
+def _named(names: Sequence[str], values: Sequence[Sequence[float]]) -> dict[str, dict[str, float]]:
+    return {a: dict(zip(names, line, strict=True)) for a, line in zip(names, values, strict=True)}
+
+
+def _pictures(folder: Path, order: Sequence[str]) -> tuple[Picture, ...]:
+    """The figures of the index, safe and recoloured, as long as the page stays light."""
+    index = folder / "figures.json"
+    if not index.is_file():
+        return ()
+    places = {"": -1} | {model: place for place, model in enumerate(order)}
+    entries = sorted(read_json(index), key=lambda entry: places.get(entry["model"], len(places)))
+    pictures, room = [], LARGEST_FIGURES
+    for entry in entries:
+        picture = _picture(folder, entry, room)
+        room -= len(picture.source)
+        pictures.append(picture)
+    return tuple(pictures)
+
+
+def _picture(folder: Path, entry: Mapping[str, Any], room: int) -> Picture:
+    from nestwise.figures.theme import themable
+
+    name, model = str(entry["name"]), str(entry["model"])
+    title, alt = str(entry["title"]), str(entry["alt"] or entry["caption"] or entry["title"])
+    file, data = Path(entry["file"] or "").name, Path(entry["data"] or "").name
+    source, reason = "", str(entry.get("reason") or "")
+    path = folder / file
+    if file and path.is_file() and path.stat().st_size <= LARGEST_FIGURE:
+        try:
+            source = themable(safe_svg(path.read_text(encoding="utf-8"), f"{model or 'study'}-{name}", alt))
+        except UnsafeSvgError as error:
+            reason = f"The file cannot be shown: {error}."
+    kept = source if len(source) <= room else ""
+    return Picture(model, name, title, str(entry["caption"]), alt, kept, data, file, reason)

@@ -1,0 +1,111 @@
+"""From a record to one page that needs nothing but itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup, escape
+
+from nestwise.report.blocks import Figure, Section
+from nestwise.report.record import ReportRecord
+from nestwise.report.sections.data import data_section, rows_section, validation_section
+from nestwise.report.sections.diagnostics import diagnostics_section
+from nestwise.report.sections.engines import engines_section
+from nestwise.report.sections.fits import comparison_section, fits_section, ledger_section
+from nestwise.report.sections.glossary import glossary_section
+from nestwise.report.sections.methods import (
+    methods_section,
+    priors_section,
+    provenance_section,
+)
+from nestwise.report.sections.models import models_section
+from nestwise.report.sections.pooling import pooling_section, shrinkage_section
+from nestwise.report.sections.summary import summary
+from nestwise.report.sections.variance import context_section, variance_section
+
+TEMPLATES = Path(__file__).parent / "templates"
+SECTIONS: tuple[Callable[[ReportRecord], Section | None], ...] = (
+    data_section,
+    validation_section,
+    rows_section,
+    models_section,
+    pooling_section,
+    variance_section,
+    shrinkage_section,
+    context_section,
+    engines_section,
+    diagnostics_section,
+    comparison_section,
+    fits_section,
+    ledger_section,
+    priors_section,
+    methods_section,
+    provenance_section,
+    glossary_section,
+)
+_CODE = re.compile(r"`([^`]+)`")
+
+
+def prose(text: str) -> Markup:
+    """Escape a text, and set what stands between backquotes as code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped before)
+
+
+def sections(record: ReportRecord) -> tuple[Section, ...]:
+    """The sections of a record that have something to say, in the order of the page.
+
+    Figures that no section has a place for are shown with the diagnostics.
+    """
+    made = {make: make(record) for make in SECTIONS if make is not diagnostics_section}
+    shown = {
+        (block.picture.model, block.picture.name)
+        for section in made.values()
+        if section is not None
+        for block in section.blocks
+        if isinstance(block, Figure)
+    }
+    rest = tuple(each for each in record.pictures if (each.model, each.name) not in shown)
+    made[diagnostics_section] = diagnostics_section(replace(record, pictures=rest))
+    return tuple(section for make in SECTIONS if (section := made[make]) is not None)
+
+
+def environment() -> jinja2.Environment:
+    """Templates that escape everything and stop at what is not defined."""
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters["prose"] = prose
+    found.filters["drawn"] = Markup  # MathML and SVG are made safe where they are made
+    return found
+
+
+def render(record: ReportRecord) -> str:
+    """Lay a record out as one self-contained HTML page.
+
+    Parameters
+    ----------
+    record : ReportRecord
+        From `collect`.
+
+    Returns
+    -------
+    str
+        HTML that loads nothing: styles, figures and mathematics are inside, scripts there are none.
+    """
+    from nestwise.figures.theme import DARK
+
+    page = environment().get_template("report.html.j2")
+    return page.render(
+        record=record,
+        summary=summary(record),
+        sections=sections(record),
+        figure_dark=dict(DARK),
+    )

@@ -1,0 +1,77 @@
+"""Can the fits be trusted? Verdicts in plain words, then the figures that show it."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from nestwise.compare.numbers import count, plain, several
+from nestwise.report.blocks import Block, Cell, Fold, Heading, Section, Table, cells, figures
+from nestwise.report.record import ReportRecord
+from nestwise.report.words import engine_name
+
+MOST_CHECKS = 200
+
+
+def diagnostics_section(record: ReportRecord) -> Section | None:
+    """Show every check with its verdict, and the figures of `record` that other sections have not shown."""
+    pictures = [picture for picture in record.pictures if not picture.reason]
+    undrawn = [picture for picture in record.pictures if picture.reason]
+    if record.checks.is_empty() and not pictures:
+        return None
+    blocks: list[Block] = []
+    attention = record.checks.filter(~pl.col("ok"))
+    if not attention.is_empty():
+        blocks.append(_table("What needs attention", attention))
+    if not record.checks.is_empty():
+        passed = record.checks.filter(pl.col("ok"))
+        title = f"All {count(passed.height)} checks that passed"
+        if not passed.is_empty():
+            blocks.append(Fold(title, (_table("Checks that passed", passed),)))
+    for model in ("", *record.models):
+        own = [picture for picture in pictures if picture.model == model]
+        if own:
+            blocks += [Heading(model or "The data"), *figures(own)]
+    if undrawn:
+        rows = tuple(cells(each.title, each.model or "all", each.reason) for each in undrawn)
+        table = Table("Figures that were not drawn", ("Figure", "Model", "Why"), rows, "lll")
+        blocks.append(Fold(f"{count(len(undrawn))} figures that were not drawn", (table,)))
+    return Section("diagnostics", "Can the fits be trusted?", _lead(record, attention), tuple(blocks))
+
+
+def _lead(record: ReportRecord, attention: pl.DataFrame) -> str:
+    total = record.checks.height
+    if not total:
+        return "No fit left checks; the figures show what can be seen of the fits."
+    if attention.is_empty():
+        return f"All {count(total)} checks of the fits passed."
+    fits = [
+        f"{model} by {engine_name(engine)}"
+        for model, engine in attention.select("model", "engine").unique(maintain_order=True).rows()
+    ]
+    verb = "needs" if attention.height == 1 else "need"
+    return (
+        f"{count(total - attention.height)} of {count(total)} checks passed; {count(attention.height)} "
+        f"{verb} "
+        f"attention, in {several(fits, 4)}."
+    )
+
+
+def _table(caption: str, part: pl.DataFrame) -> Table:
+    rows = [
+        cells(
+            Cell(row["check"].replace("_", " ")),
+            Cell(row["model"], "", engine_name(row["engine"])),
+            Cell("passed", "good") if row["ok"] else Cell("attention", "attention"),
+            plain(row["value"]),
+            plain(row["limit"]),
+            row["advice"] or "",
+        )
+        for row in part.head(MOST_CHECKS).to_dicts()
+    ]
+    return Table(
+        caption=caption,
+        head=("Check", "Fit", "Verdict", "Value", "Limit", "In plain words"),
+        rows=tuple(rows),
+        align="lllrrl",
+        note="" if part.height <= MOST_CHECKS else f"The first {MOST_CHECKS} of {count(part.height)}.",
+    )

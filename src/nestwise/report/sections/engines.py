@@ -1,0 +1,119 @@
+"""Likelihood beside Bayes: the same model by both schools, every difference judged."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from nestwise.compare.numbers import (
+    NOTHING,
+    count,
+    decimals_for,
+    fixed,
+    interval,
+    plain,
+    several,
+)
+from nestwise.report.blocks import Block, Bullets, Cell, Heading, Note, Section, Table, cells, figures
+from nestwise.report.record import ReportRecord
+from nestwise.report.words import VERDICTS, quantity
+
+FIGURES = ("reml_vs_posterior", "tau_posterior")
+SHOWN = ("fixed", "sd", "cor", "residual", "derived")
+
+
+def engines_section(record: ReportRecord) -> Section | None:
+    """Set REML and posterior side by side."""
+    if record.comparison.is_empty():
+        return None
+    blocks: list[Block] = []
+    for model in record.models:
+        part = record.of_model(record.comparison, model)
+        if part.is_empty():
+            continue
+        blocks.append(Heading(model))
+        refused = part.filter(pl.col("verdict") == "refused")
+        blocks += [Note(str(reason), "attention") for reason in refused["reason"]]
+        rows = part.filter(pl.col("verdict") != "refused")
+        if not rows.is_empty():
+            blocks.append(_table(record, model, rows))
+            blocks += _reasons(record, rows)
+        blocks += figures(record.pictures_of(*FIGURES, model=model))
+    return Section("engines", "Likelihood beside Bayes", _lead(record.comparison), tuple(blocks))
+
+
+def _lead(comparison: pl.DataFrame) -> str:
+    judged = comparison.filter(pl.col("verdict").is_in(["agrees", "small", "differs"]))
+    if judged.is_empty():
+        return "No quantity could be compared between the two schools; the reasons follow."
+    n = {
+        verdict: judged.filter(pl.col("verdict") == verdict).height
+        for verdict in ("agrees", "small", "differs")
+    }
+    text = (
+        f"Of {count(judged.height)} quantities that both schools estimate, {count(n['agrees'])} agree "
+        f"within Monte "
+        f"Carlo error and {count(n['small'])} differ by less than a quarter of a posterior SD, too little "
+        f"to change a "
+        "reading; "
+    )
+    if n["differs"]:
+        return text + f"{count(n['differs'])} differ by more, and the reasons are given."
+    return text + "none differs by more."
+
+
+def _table(record: ReportRecord, model: str, part: pl.DataFrame) -> Table:
+    with_referee = part["referee"].drop_nulls().len() > 0
+    rows = []
+    for row in part.to_dicts():
+        error = row["likelihood_se"] or row["posterior_sd"]
+        decimals = decimals_for(error) if error else 3
+        text, tone = VERDICTS.get(row["verdict"], (row["verdict"], ""))
+        gap = "" if row["in_sd"] is None else f"{fixed(row['in_sd'], 2)} SD"
+        if row["in_mcse"] is not None:
+            gap += f", {fixed(row['in_mcse'], 1)} MCSE"
+        rows.append(
+            cells(
+                quantity(record.study, row["component"], row["group"], row["term"]),
+                _pair(row["likelihood"], row["likelihood_se"], decimals),
+                *([_pair(row["referee"], row["referee_se"], decimals)] if with_referee else []),
+                _pair(row["posterior"], row["posterior_sd"], decimals),
+                interval(row["posterior_lower"], row["posterior_upper"], row["posterior_sd"]),
+                plain(row["mcse"], 2),
+                Cell(text, tone, gap),
+            )
+        )
+    method = part["likelihood_method"].drop_nulls()
+    name = method[0] if len(method) else "Likelihood"
+    level = f"{record.study.compare.level:.0%}"
+    return Table(
+        caption=f"{model}: {name} estimates beside posterior medians, on one parametrisation",
+        head=(
+            "Quantity",
+            f"{name} (lmm)",
+            *(("MixedLM",) if with_referee else ()),
+            "Posterior median",
+            f"{level} posterior interval",
+            "MCSE",
+            "Verdict",
+        ),
+        rows=tuple(rows),
+        align="lr" + ("r" if with_referee else "") + "rrrl",
+        note="Standard error or posterior SD in brackets. MCSE: Monte Carlo standard error of the median. Under the "
+        "verdict, posterior minus likelihood in posterior SDs and in Monte Carlo errors.",
+    )
+
+
+def _pair(value: float | None, error: float | None, decimals: int) -> Cell:
+    if value is None:
+        return Cell(NOTHING, "quiet")
+    return Cell(fixed(value, decimals), "", f"({fixed(error, decimals)})" if error else "")
+
+
+def _reasons(record: ReportRecord, part: pl.DataFrame) -> list[Block]:
+    """Why what differs differs, quantities with the same reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for row in part.filter(pl.col("verdict") == "differs").to_dicts():
+        cell = quantity(record.study, row["component"], row["group"], row["term"])
+        by_reason.setdefault(row["reason"], []).append(cell.text)
+    items = tuple(f"{several(names)}: {reason}" for reason, names in by_reason.items())
+    return [Bullets(items)] if items else []

@@ -1,0 +1,162 @@
+"""Which fits answered, which did not and why; models side by side; every warning in one ledger."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from nestwise.compare.models import compare_models
+from nestwise.compare.numbers import NOTHING, count, fixed, plain, several
+from nestwise.report.blocks import Block, Bullets, Cell, Section, Table, cells
+from nestwise.report.record import ReportRecord
+from nestwise.report.words import engine_name, status_cell
+
+MOST_WARNINGS = 200
+
+
+def comparison_section(record: ReportRecord) -> Section | None:
+    """Set the models side by side, and refuse what must not be compared."""
+    if len(record.models) < 2 or record.fits.is_empty():
+        return None
+    wanted = record.study.compare.models
+    table = compare_models(record.fits, record.estimates, wanted)
+    if len(table.rows) < 2:
+        return None
+    rows = []
+    for row in table.rows:
+        held = row.comparable
+        rows.append(
+            cells(
+                Cell(row.model, "", row.formula),
+                Cell(row.method or NOTHING, "", engine_name(row.engine)),
+                count(row.n_obs),
+                count(row.n_groups),
+                count(row.n_parameters),
+                fixed(row.log_likelihood, 2) if row.log_likelihood is not None else NOTHING,
+                fixed(row.aic, 1) if held and row.aic is not None else Cell("not compared", "quiet"),
+                fixed(row.bic, 1) if held and row.bic is not None else Cell("not compared", "quiet"),
+            )
+        )
+    compared = sum(row.comparable and row.aic is not None for row in table.rows)
+    lead = (
+        f"{count(len(table.rows))} models were fitted. "
+        + (
+            f"{count(compared)} of them may be compared by AIC and BIC; "
+            if compared
+            else "None of them may be "
+        )
+        + (
+            "the others may not, and the reasons follow."
+            if compared
+            else "compared by AIC or BIC as they were fitted; the reasons follow."
+        )
+    )
+    if compared == len(table.rows):
+        lead = (
+            f"All {count(compared)} models were fitted to the same rows in the same way and may be compared."
+        )
+    blocks: list[Block] = [
+        Table(
+            caption="Models of the study side by side",
+            head=("Model", "Method", "Rows", "Groups", "Parameters", "Log-likelihood", "AIC", "BIC"),
+            rows=tuple(rows),
+            align="llrrrrrr",
+            note="AIC and BIC are shown where another model has the same rows, the same method and, under REML, the "
+            "same fixed effects.",
+        )
+    ]
+    if table.sentences:
+        blocks.append(Bullets(table.sentences))
+    return Section("comparison", "Models side by side", lead, tuple(blocks))
+
+
+def fits_section(record: ReportRecord) -> Section:
+    """List every fit with its status and reason: one that failed is a row, not a gap."""
+    rows = []
+    for row in record.fits.to_dicts():
+        rows.append(
+            cells(
+                row["model"],
+                Cell(engine_name(row["engine"]), "", row["method"] or ""),
+                status_cell(row["status"]),
+                count(row["n_obs"]),
+                count(row["n_groups"]),
+                fixed(row["log_likelihood"], 3) if row["log_likelihood"] is not None else NOTHING,
+                f"{plain(row['seconds'], 2)} s" if row["seconds"] is not None else NOTHING,
+                row["reason"] or "",
+            )
+        )
+    table = Table(
+        caption="Every fit of the study",
+        head=("Model", "Engine", "Status", "Rows", "Groups", "Log-likelihood", "Time", "Reason"),
+        rows=tuple(rows),
+        align="lllrrrrl",
+        note=f"The same table is in {record.folder}/fits.parquet.",
+    )
+    return Section("fits", "Fits", _fits_lead(record.fits), (table,))
+
+
+def _fits_lead(fits: pl.DataFrame) -> str:
+    if fits.is_empty():
+        return "No fit has been run."
+    number = fits.height
+    answered = fits.filter(pl.col("status") == "ok").height
+    if answered == number:
+        return f"All {count(number)} fits answered."
+    rest = {
+        word: fits.filter(pl.col("status") == status).height
+        for status, word in (
+            ("singular", "ended with a variance on its boundary"),
+            ("not_converged", "did not converge"),
+            ("failed", "failed"),
+            ("refused", "refused, because the answer would mislead or is not available"),
+        )
+    }
+    parts = [f"{count(times)} {word}" for word, times in rest.items() if times]
+    return f"Of {count(number)} fits {count(answered)} answered without remark; {several(parts)}."
+
+
+def warnings_of(record: ReportRecord) -> list[tuple[str, str]]:
+    """Every warning of the run with its place: validation, designs, fits; the same one once."""
+    found: list[tuple[str, str]] = []
+    for check in record.validation.get("checks") or ():
+        if not check.get("passed") and check.get("level") in ("warning", "error"):
+            found.append(("Validation", str(check.get("sentence") or check.get("name"))))
+    for model, design in record.designs.items():
+        found += [(f"Design of {model}", str(note)) for note in design.get("notes") or ()]
+        dropped = design.get("dropped") or ()
+        if dropped:
+            found.append(
+                (
+                    f"Design of {model}",
+                    f"Left out as linear combinations: {several([str(d) for d in dropped])}.",
+                )
+            )
+    for row in record.fits.to_dicts():
+        place = f"{row['model']} by {engine_name(row['engine'])}"
+        listed = (record.records.get((row["model"], row["engine"])) or {}).get("warnings")
+        texts = listed if isinstance(listed, list) else [row["warnings"]] if row["warnings"] else []
+        found += [(place, str(text)) for text in texts]
+        if row["reason"] and row["status"] != "ok":
+            found.append((place, row["reason"]))
+    return list(dict.fromkeys(found))
+
+
+def ledger_section(record: ReportRecord) -> Section:
+    """Every warning in one place, so that none is lost in a log."""
+    found = warnings_of(record)
+    if not found:
+        return Section("ledger", "Warnings", "Nothing gave cause for a warning.")
+    rows = tuple(cells(place, text) for place, text in found[:MOST_WARNINGS])
+    table = Table(
+        caption="Warnings ledger",
+        head=("Where", "What"),
+        rows=rows,
+        align="ll",
+        note="" if len(found) <= MOST_WARNINGS else f"The first {MOST_WARNINGS} of {count(len(found))}.",
+    )
+    places = dict.fromkeys(
+        place.partition(" ")[0] if place.startswith("Design") else place for place, _ in found
+    )
+    number = "One warning was" if len(found) == 1 else f"{count(len(found))} warnings were"
+    lead = f"{number} given on the way, by {count(len(places))} {'step' if len(places) == 1 else 'steps'}."
+    return Section("ledger", "Warnings", lead, (table,))

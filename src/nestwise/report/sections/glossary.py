@@ -1,0 +1,71 @@
+"""The words of the report, explained once."""
+
+from __future__ import annotations
+
+from nestwise.report.blocks import Facts, Section
+from nestwise.report.record import ReportRecord
+
+TERMS = (
+    (
+        "Group, grouping factor",
+        "What rows are collected in: homes in counties, days in persons, pupils in schools.",
+    ),
+    (
+        "Fixed effects",
+        "Coefficients that are the same in every group, or the average of those that vary.",
+    ),
+    (
+        "Random effects",
+        "How far each group's coefficients lie from what is expected of it; drawn from one distribution.",
+    ),
+    ("Complete pooling", "One regression for all rows, as if there were no groups."),
+    ("No pooling", "Each group by its own data alone."),
+    (
+        "Partial pooling",
+        "Group coefficients as draws from a common distribution, whose spread is estimated.",
+    ),
+    (
+        "Pooling factor",
+        "The weight on a group's own data, n/(n + σ²/τ²) for an intercept: 1 is no pooling, 0 complete "
+        "pooling.",
+    ),
+    (
+        "Shrinkage",
+        "How far partial pooling moves a group from its own estimate toward what is expected of it.",
+    ),
+    ("τ (tau)", "Standard deviation of a coefficient between groups."),
+    ("σ (sigma)", "Standard deviation of rows within a group, around the group's line."),
+    (
+        "ICC",
+        "Intraclass correlation: the share of the variance that lies between groups, and the correlation "
+        "of two rows of one group.",
+    ),
+    ("Design effect", "How many times more rows are needed than if they were independent."),
+    (
+        "Contextual effect",
+        "Between effect minus within effect of a covariate: what the group's mean says beyond the row's "
+        "own value.",
+    ),
+    (
+        "REML, ML",
+        "Restricted maximum likelihood and maximum likelihood. REML allows for the fixed effects having "
+        "been estimated; only ML compares models with different fixed effects.",
+    ),
+    (
+        "Singular",
+        "A variance estimated as zero, or a correlation as ±1: a result about the data, not an error.",
+    ),
+    ("Posterior median, SD", "Centre and spread of what Bayes leaves possible after seeing the data."),
+    (
+        "MCSE",
+        "Monte Carlo standard error: how much a posterior summary would change with other random numbers.",
+    ),
+    ("R-hat", "Compares the chains of the sampler with each other; near 1 they agree."),
+    ("Effective sample size", "How many independent draws the sampler's draws are worth."),
+    ("Satterthwaite df", "Degrees of freedom that allow for the variances having been estimated."),
+)
+
+
+def glossary_section(record: ReportRecord) -> Section:  # noqa: ARG001 (every section is given the record)
+    """Explain each word once."""
+    return Section("glossary", "Words", "What the words of this report mean.", (Facts(TERMS),))

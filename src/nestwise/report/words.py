@@ -1,0 +1,66 @@
+"""How the report calls things: the same word for the same thing on the whole page."""
+
+from __future__ import annotations
+
+from nestwise.compare.reading import INTERCEPT, noun
+from nestwise.config.study import Study
+from nestwise.report.blocks import Cell
+
+ENGINES = {
+    "pooled": "Complete pooling (OLS)",
+    "unpooled": "No pooling",
+    "lmm": "Likelihood (lmm)",
+    "glmm": "Likelihood (glmm)",
+    "mixedlm": "statsmodels MixedLM",
+    "pymc": "Bayes (PyMC)",
+    "gee": "GEE",
+}
+STATUSES = {
+    "ok": ("ok", "good"),
+    "singular": ("singular", "attention"),
+    "not_converged": ("not converged", "bad"),
+    "failed": ("failed", "bad"),
+    "refused": ("refused", "attention"),
+}
+DERIVED = {
+    "icc": "intraclass correlation (ICC)",
+    "variance_share": "share of the variance between groups",
+    "residual_share": "share of the variance within groups",
+    "variance_ratio": "variance ratio τ²/σ²",
+    "break_even_n": "rows at which own data outweigh the rest (σ²/τ²)",
+    "design_effect": "design effect",
+    "r2_marginal": "R², fixed effects alone",
+    "r2_conditional": "R², with random effects",
+}
+VERDICTS = {
+    "agrees": ("agrees", "good"),
+    "small": ("real but small", "quiet"),
+    "differs": ("differs", "attention"),
+    "one_sided": ("no counterpart", "quiet"),
+    "refused": ("not compared", "attention"),
+}
+
+
+def engine_name(engine: str) -> str:
+    """How the report calls an engine."""
+    return ENGINES.get(engine, engine)
+
+
+def status_cell(status: str) -> Cell:
+    """A fit's status as a cell."""
+    text, tone = STATUSES.get(status, (status, "attention"))
+    return Cell(text, tone)
+
+
+def quantity(study: Study, component: str, group: str | None, term: str) -> Cell:
+    """The name of a quantity, and below it whose it is."""
+    own = f"between {noun(study, group)}" if group else ""
+    if component == "sd":
+        return Cell("SD of the intercept" if term == INTERCEPT else f"SD of the slope of {term}", "", own)
+    if component == "cor":
+        return Cell(f"correlation {term.replace(INTERCEPT, 'intercept')}", "", own)
+    if component == "residual":
+        return Cell("residual SD (σ)" if term == "sigma" else f"residual {term}", "", "within groups")
+    if component == "derived":
+        return Cell(DERIVED.get(term, term.replace("_", " ")), "", noun(study, group) if group else "")
+    return Cell(term)
