@@ -57,7 +57,13 @@ def summands(expression: Expression) -> list[tuple[str, Expression]]:
             case Unary(operator="+" | "-" as operator, operand=operand) if sign == "+":
                 waiting.append((operator, operand))
             case Parentheses(inner=inner) if sign == "+" and not _is_bar(inner):
-                waiting.append((sign, inner))
+                inside = summands(inner)
+                # what is removed inside parentheses is removed from them only
+                whole = any(minus == "-" and not isinstance(one, Number) for minus, one in inside)
+                if whole:
+                    parts.append((sign, part))
+                else:
+                    waiting += reversed(inside)
             case _:
                 parts.append((sign, part))
     return parts
@@ -143,13 +149,19 @@ def _combined(operator: str, first: _Terms, second: _Terms, where: Expression, t
             terms = first | second
         case "-":
             terms = {term: None for term in first if term not in second}
+            if not terms:
+                raise complaint(text, where.position, "nothing is left of this difference", "remove it")
         case "*":
             terms = first | second | {a | b: None for a in first for b in second}
         case "/":
             # R's a/b is a + b within all of a
             whole = frozenset().union(*first)
             terms = first | {whole | b: None for b in second}
+        case "%in%":
+            whole = frozenset().union(*second)
+            terms = {a | whole: None for a in first}
         case _:
+            # `:`, and R's order for `^` as well
             terms = {a | b: None for a in first for b in second}
     _check_size(len(terms), where, text)
     return terms
@@ -166,7 +178,7 @@ def _power(base: _Terms, exponent: Expression, text: str) -> _Terms:
         )
     terms = base
     for _ in range(int(degree) - 1):
-        terms = _combined("*", terms, base, exponent, text)
+        terms = _combined("^", terms, base, exponent, text)
     return terms
 
 

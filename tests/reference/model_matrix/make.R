@@ -21,7 +21,9 @@ fixed <- c(
   "bs(x, df=5, degree=2)", "bs(x, df=3, degree=1)", "ns(x)", "ns(x, df = 3)", "ns(x, 4)", "ns(x, df=2) * sex",
   "factor(cyl)", "as.factor(cyl)", "factor(cyl) * x", "0 + factor(cyl)", "factor(sex)", "factor(dose)", "factor(cyl > 4)",
   "sex:arm:x", "x + z + x:arm", "arm:x + x", "z:x + x", "sex + sex", "x + (z + (w))", "x + z - z", "x * z - z", "sex*arm*dose",
-  "offset(x) + z", "z + offset(log(w))", "1 - 1 + x", "0 + 1 + x", "x:x", "(sex + arm + dose)^2 - sex:dose"
+  "offset(x) + z", "z + offset(log(w))", "1 - 1 + x", "0 + 1 + x", "x:x", "(sex + arm + dose)^2 - sex:dose",
+  "(x + z * arm)^2", "(x + sex/z)^3", "sex %in% (x + arm)", "x + z + (z * w - z)", "(x + z) %in% sex", "0 + (x + z)", "(0 + x) + sex",
+  "dose/sex", "(sex/arm)/x", "sex/(arm/x)", "sex/arm/x", "x + (sex + x:sex) - x"
 )
 fixed <- setdiff(fixed, "factor(cyl > 4)")   # comparisons are not part of our formulas
 

@@ -25,7 +25,13 @@ LEVELS = {
     "school": ("s1", "s2", "s3", "s10"),
     "class": ("1", "2", "10"),
 }
-TYPES = {"sex": "categorical", "arm": "categorical", "dose": "ordinal", "school": "categorical", "class": "categorical"}
+TYPES = {
+    "sex": "categorical",
+    "arm": "categorical",
+    "dose": "ordinal",
+    "school": "categorical",
+    "class": "categorical",
+}
 
 
 def frame() -> pl.DataFrame:
