@@ -66,7 +66,7 @@ def t_rows(
     names: Sequence[str],
     beta: FloatArray,
     std_error: FloatArray,
-    df: FloatArray | float,
+    df: FloatArray | float | None,
     level: float,
     *,
     target: str = "conditional",
@@ -79,8 +79,8 @@ def t_rows(
         Terms.
     beta, std_error : ndarray (p,)
         Estimates and standard errors.
-    df : ndarray (p,) or float
-        Degrees of freedom.
+    df : ndarray (p,), float or None
+        Degrees of freedom; `None` for z tests, whose rows have no `df`.
     level : float
         Coverage of the intervals.
     target : str
@@ -88,17 +88,18 @@ def t_rows(
     """
     from scipy.special import stdtr, stdtrit
 
-    df = np.broadcast_to(np.asarray(df, dtype=float), beta.shape)
+    many = 1e10 if df is None else df  # so many degrees of freedom that t is z to the last digit
+    df_each = np.broadcast_to(np.asarray(many, dtype=float), beta.shape)
     t = beta / std_error
-    p_value = 2 * stdtr(df, -np.abs(t))
-    half = stdtrit(df, (1 + level) / 2) * std_error
+    p_value = 2 * stdtr(df_each, -np.abs(t))
+    half = stdtrit(df_each, (1 + level) / 2) * std_error
     return tuple(
         Estimate(
             component="fixed",
             term=name,
             estimate=float(beta[i]),
             std_error=float(std_error[i]),
-            df=float(df[i]),
+            df=None if df is None else float(df_each[i]),
             statistic=float(t[i]),
             p_value=float(p_value[i]),
             lower=float(beta[i] - half[i]),

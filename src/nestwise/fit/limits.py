@@ -93,7 +93,7 @@ class _Search:
         self._curvature()
 
     def _curvature(self) -> None:
-        """Nuisance Hessian's inverse root, how the nuisances follow psi, and where the deviance rises by 1."""
+        """Nuisance Hessian's inverse root, how phi follows psi, and where the deviance rises by 1."""
         quantity, f = self.quantity, self.quantity.start.size
         step = 1e-4 * max(abs(quantity.at), 0.1)
         inside = quantity.at - step > quantity.low

@@ -12,7 +12,7 @@ import polars as pl
 from nestwise.design.record import Design, FloatArray
 from nestwise.fit.inference import satterthwaite, t_rows
 from nestwise.fit.limits import Interval
-from nestwise.fit.optimise import Optimum, optimise
+from nestwise.fit.optimise import SINGULAR_TOLERANCE, Optimum, optimise
 from nestwise.fit.partition import INTERCEPT, kish_size, mean_square_z, partition, partition_rows
 from nestwise.fit.pooling import fixed_lines, partial_pooling, pooling_table
 from nestwise.fit.profile import profile_intervals
@@ -22,7 +22,7 @@ from nestwise.fit.sweep import Swept, sweep
 from nestwise.likelihood.crossproducts import CrossProducts, collapse, compress
 from nestwise.results import Estimate, Fit, Status
 
-ZERO_SD = 1e-5
+ZERO_SD = SINGULAR_TOLERANCE
 """A random effect whose typical contribution is below this share of sigma has an SD of zero."""
 
 Intervals = dict[tuple[str, ...], Interval]
@@ -130,7 +130,7 @@ def fit_lmm(design: Design, level: float = 0.95) -> Fit:
             *covariance_rows(design, solution, intervals, level),
             *derived_rows(design, solution, intervals, level),
         ),
-        groups=group_table(design, state, level),
+        groups=group_table(design, state, solution, level),
         predictions=predict_rows(design, solution),
         record={"optimisation": optimum.record, "theta": solution.theta.tolist()},
         seconds=perf_counter() - began,
@@ -200,15 +200,16 @@ def derived_rows(
     """Rows `derived`: ICC, shares of variance, design effect, variance ratio, break-even size."""
     names = tuple(name for term in design.random for name in term.names)
     size = kish_size(design)
-    parts = partition(solution.Sigma, solution.sigma, names, mean_square_z(design), size)
+    Sigma = np.where(np.outer(sd := reported_sd(design, solution), sd) > 0, solution.Sigma, 0.0)
+    parts = partition(Sigma, solution.sigma, names, mean_square_z(design), size)
     ratio = intervals.get(("ratio",)) if names == (INTERCEPT,) else None
     limits = (None, None) if ratio is None else (ratio.lower, ratio.upper)
     return partition_rows(design.random[0].group, parts, limits, level, size)
 
 
-def group_table(design: Design, state: LmmState, level: float) -> pl.DataFrame:
+def group_table(design: Design, state: LmmState, solution: LmmSolution, level: float) -> pl.DataFrame:
     """No, complete and partial pooling of every group."""
-    solution, lines = state.solution, fixed_lines(design)
+    lines = fixed_lines(design)
     coefficients = partial_pooling(
         lines,
         beta=solution.beta,
@@ -270,7 +271,7 @@ def _verdict(design: Design, optimum: Optimum) -> tuple[Status, str | None, tupl
         )
     else:
         reason = (
-            f"the standard deviation between {group} is estimated as 0: the groups differ no "
-            "more than chance would have them; leave the random effect out, or use the engine pymc for its plausible range"
+            f"the standard deviation by {group} is estimated as 0: the groups differ no more than "
+            "chance would have it; leave the random effect out, or use the engine pymc for its plausible range"
         )
     return Status.SINGULAR, reason, (reason,)

@@ -2,8 +2,9 @@
 
 The deviance depends on Lambda only through ``Lambda Lambda'``, so it is an even, smooth function of each
 column: no bounds are needed, and a variance of zero is an interior point with zero gradient. Bounds are
-what makes other programs stop on a false boundary; here such a point is a saddle, and is recognised by its negative
-curvature and left. An optimum counts as converged only with a vanishing gradient *and* no negative curvature.
+what makes other programs stop on a false boundary; here such a point is a saddle, recognised by its
+negative curvature and left. An optimum counts as converged only with a vanishing gradient *and* no negative
+curvature.
 """
 
 from __future__ import annotations

@@ -150,8 +150,8 @@ def _errors(
     warnings: tuple[str, ...] = ()
     if term.n_groups < FEW_GROUPS:
         warnings = (
-            f"{term.group} has {term.n_groups} groups, fewer than {FEW_GROUPS}: cluster-robust standard errors "
-            "are uncertain, and the degrees of freedom of the t tests say by how much",
+            f"{term.group} has {term.n_groups} groups, fewer than {FEW_GROUPS}: cluster-robust standard "
+            "errors are uncertain, and the degrees of freedom of the t tests say by how much",
         )
     return "OLS, CR2", cr2, df, record, warnings
 

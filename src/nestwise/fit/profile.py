@@ -1,5 +1,4 @@
-"""Profile intervals of standard deviations, correlations and sigma: where the deviance has risen by a
-quantile.
+"""Profile intervals of standard deviations, correlations and sigma.
 
 The quantity in question is fixed, the deviance minimised over everything else, and the interval holds the
 values at which that minimum lies at most ``chi2_1(level)`` above the optimum (Bates et al. 2015, section
@@ -74,8 +73,7 @@ def profile_intervals(
 
 
 class _Scaled:
-    """The deviance in the units of the search: effects times the size of their column, over the OLS
-    residual SD.
+    """The deviance in the units of the search: effects times the size of their column, over `scale`.
 
     Attributes
     ----------

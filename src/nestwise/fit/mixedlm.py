@@ -1,0 +1,275 @@
+"""statsmodels' MixedLM on the same design: an engine of its own, and the referee of `lmm`.
+
+It starts at the optimum of `lmm` (from its own start it stops short of it on hard problems), so that what it
+adds is independent: its own likelihood, its own optimiser's consent, its own standard errors.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from nestwise.design.record import Design, FloatArray
+from nestwise.fit.inference import t_rows
+from nestwise.fit.lmm import (
+    LmmState,
+    covariance_rows,
+    derived_rows,
+    group_table,
+    predict_rows,
+    solve_lmm,
+)
+from nestwise.fit.optimise import lower_factor, triangular
+from nestwise.fit.solution import LmmSolution, solve
+from nestwise.results import Check, Fit, Status
+
+LOG_LIKELIHOOD_LIMIT = 1e-6
+STD_ERROR_LIMIT = 1e-3
+OFF_BOUNDARY = 1e-9
+"""Share of sigma^2 added to the variances of a singular fit: MixedLM cannot evaluate the boundary itself."""
+BOUNDARY_MESSAGE = "The MLE may be on the boundary"
+
+
+@dataclass(frozen=True)
+class _Peer:
+    """What statsmodels found; covariances on the outcome's scale.
+
+    `std_error` is the generalised least-squares one, from the fixed-effects block of its Hessian, as lme4
+    and `lmm` define it; `joint_std_error` is its own `bse_fe`, from the joint observed information with the
+    covariances.
+    """
+
+    beta: FloatArray
+    std_error: FloatArray
+    joint_std_error: FloatArray | None
+    Sigma: FloatArray
+    sigma: float
+    b: FloatArray | None
+    log_likelihood: float
+    at_our_optimum: float
+    converged: bool
+    messages: tuple[str, ...]
+
+
+def fit_mixedlm(design: Design, level: float = 0.95) -> Fit:
+    """Fit a linear mixed model with statsmodels, started at the optimum of `lmm`, and referee that optimum.
+
+    Parameters
+    ----------
+    design : Design
+        Gaussian, one grouping factor.
+    level : float
+        Coverage of the normal intervals of the fixed effects (statsmodels has z tests only: `df` is null).
+
+    Returns
+    -------
+    Fit
+        With the checks `referee_log_likelihood` and `referee_std_error` and ``record["referee"]``.
+
+    Raises
+    ------
+    Refusal
+        See `fit.refusals`.
+    """
+    began = perf_counter()
+    state = solve_lmm(design, engine="mixedlm")
+    peer = _run(design, state)
+    solution = _as_solution(state, peer)
+    status, reason = _status(state, peer)
+    checks, referee = _referee(design, state, peer)
+    n_parameters = solution.beta.size + solution.theta.size + 1
+    return Fit(
+        study=design.study,
+        model=design.model,
+        engine="mixedlm",
+        method="REML" if design.reml else "ML",
+        status=status,
+        formula=design.formula,
+        analysis_hash=design.analysis_hash,
+        n_obs=design.n,
+        n_groups=design.n_groups,
+        reason=reason,
+        converged=peer.converged,
+        singular=state.optimum.singular,
+        log_likelihood=peer.log_likelihood,
+        aic=-2 * peer.log_likelihood + 2 * n_parameters,
+        bic=-2 * peer.log_likelihood + float(np.log(design.n)) * n_parameters,
+        n_parameters=n_parameters,
+        warnings=_warnings(state, peer, reason),
+        estimates=(
+            *t_rows(design.names, peer.beta, peer.std_error, None, level),
+            *covariance_rows(design, solution, {}, level),
+            *derived_rows(design, solution, {}, level),
+        ),
+        checks=checks,
+        groups=group_table(design, state, solution, level),
+        predictions=predict_rows(design, solution),
+        record={"referee": referee, "messages": list(peer.messages), "started_from": "optimum of lmm"},
+        seconds=perf_counter() - began,
+    )
+
+
+def _run(design: Design, state: LmmState) -> _Peer:
+    """MixedLM from our optimum; its warnings are caught and kept."""
+    from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
+
+    ours = state.solution
+    Z = np.column_stack([term.Z for term in design.random])
+    relative = ours.Sigma / ours.sigma**2
+    if state.optimum.singular:
+        relative = relative + OFF_BOUNDARY * np.diag(1 / (Z**2).mean(axis=0))
+    start = MixedLMParams.from_components(fe_params=ours.beta, cov_re=relative)
+    allowed = state.products.pattern.matrix(np.ones(state.products.pattern.k))
+    block = ((allowed + allowed.T) > 0).astype(float)
+    free = None
+    if not block.all():
+        free = MixedLMParams.from_components(fe_params=np.ones(ours.beta.size), cov_re=block)
+    y = design.y if design.offset is None else design.y - design.offset
+    model = MixedLM(y, design.X, groups=design.random[0].codes, exog_re=Z)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            result = model.fit(start_params=start, reml=design.reml, method=["bfgs", "lbfgs"], free=free)
+            peer = _read(model, result, start, design.random[0].n_groups)
+        except (np.linalg.LinAlgError, ValueError, FloatingPointError) as error:
+            peer = _evaluate(model, start, design.reml, free, str(error))
+    messages = (*peer.messages, *dict.fromkeys(str(warning.message) for warning in caught))
+    return _Peer(**{**vars(peer), "messages": messages})
+
+
+def _read(model: Any, result: Any, start: Any, J: int) -> _Peer:
+    """A finished MixedLM result on the outcome's scale."""
+    p = model.k_fe
+    hessian = model.hessian(result.params_object)[0]
+    effects = result.random_effects
+    return _Peer(
+        beta=np.asarray(result.fe_params, dtype=float),
+        std_error=np.sqrt(np.diag(np.linalg.inv(-hessian[:p, :p]))),
+        joint_std_error=_finite(np.asarray(result.bse_fe, dtype=float)),
+        Sigma=np.asarray(result.cov_re, dtype=float),
+        sigma=float(np.sqrt(result.scale)),
+        b=np.array([np.asarray(effects[j], dtype=float) for j in range(J)]),
+        log_likelihood=float(result.llf),
+        at_our_optimum=float(model.loglike(start, profile_fe=False)),
+        converged=bool(result.converged) and bool(np.isfinite(result.llf)),
+        messages=(),
+    )
+
+
+def _evaluate(model: Any, start: Any, reml: bool, free: Any, message: str) -> _Peer:
+    """MixedLM's likelihood and standard errors at our optimum, where its own search breaks down."""
+    model.reml, model.cov_pen, model.fe_pen, model._cov_sing, model._freepat = reml, None, None, 0, free
+    p = model.k_fe
+    scale = float(model.get_scale(start.fe_params, start.cov_re, start.vcomp))
+    value = float(model.loglike(start, profile_fe=False))
+    hessian = model.hessian(start)[0]
+    return _Peer(
+        beta=np.asarray(start.fe_params, dtype=float),
+        std_error=np.sqrt(np.diag(np.linalg.inv(-hessian[:p, :p]))),
+        joint_std_error=None,
+        Sigma=scale * np.asarray(start.cov_re, dtype=float),
+        sigma=float(np.sqrt(scale)),
+        b=None,
+        log_likelihood=value,
+        at_our_optimum=value,
+        converged=False,
+        messages=(f"its search broke down: {message}",),
+    )
+
+
+def _finite(values: FloatArray) -> FloatArray | None:
+    return values if bool(np.isfinite(values).all()) else None
+
+
+def _as_solution(state: LmmState, peer: _Peer) -> LmmSolution:
+    """Its estimates as a solution: random effects as it predicts them, their covariances at its estimates."""
+    products = state.products
+    relative = np.linalg.solve(products.T_Z, lower_factor(peer.Sigma / peer.sigma**2))
+    theta = products.pattern.elements(triangular(relative))
+    at = solve(products, theta, reml=state.solution.reml)
+    changed: dict[str, Any] = {"beta": peer.beta, "Sigma": peer.Sigma, "sigma": peer.sigma}
+    if peer.b is not None:
+        changed["b"] = peer.b
+    return LmmSolution(**{**vars(at), **changed})
+
+
+def _status(state: LmmState, peer: _Peer) -> tuple[Status, str | None]:
+    if not peer.converged and not state.optimum.singular:
+        return Status.NOT_CONVERGED, (
+            "statsmodels did not converge even from the optimum of `lmm`, and its estimates are where it "
+            "stopped: use those of lmm, which satisfy the criteria of convergence"
+            if state.optimum.converged
+            else "neither statsmodels nor `lmm` converged; let fewer coefficients vary"
+        )
+    if state.optimum.singular:
+        return Status.SINGULAR, (
+            "the covariance of the random effects has lost rank, where statsmodels cannot evaluate its "
+            "likelihood: it was evaluated next to that point; drop the correlation (||), then a varying "
+            "slope, or use the engine pymc"
+        )
+    return Status.OK, None
+
+
+def _warnings(state: LmmState, peer: _Peer, reason: str | None) -> tuple[str, ...]:
+    """The reason and statsmodels' messages; its boundary alarm, which depends on units, only if singular."""
+    relevant = (
+        message
+        for message in peer.messages
+        if state.optimum.singular or not message.startswith(BOUNDARY_MESSAGE)
+    )
+    return (*([reason] if reason else []), *(f"statsmodels: {message}" for message in relevant))
+
+
+def _referee(design: Design, state: LmmState, peer: _Peer) -> tuple[tuple[Check, ...], dict[str, Any]]:
+    """Checks of `lmm` by statsmodels, and the numbers of both."""
+    ours = state.solution
+    theirs = peer.log_likelihood if peer.converged else peer.at_our_optimum
+    gap = abs(theirs - ours.log_likelihood) / max(1.0, abs(ours.log_likelihood))
+    our_se = np.sqrt(np.diag(ours.cov_beta))
+    se_gaps = np.abs(peer.std_error / our_se - 1)
+    where = "at its own optimum" if peer.converged else "at the optimum of lmm (its search did not converge)"
+    finite = bool(np.isfinite(gap))
+    close, same = finite and bool(gap <= LOG_LIKELIHOOD_LIMIT), bool(se_gaps.max() <= STD_ERROR_LIMIT)
+    verdict = "the two agree" if close else "they differ, and neither is to be trusted before it is known why"
+    se_verdict = "the two agree" if same else "compare both before using either"
+    worst = design.names[int(se_gaps.argmax())]
+    checks = (
+        Check(
+            "referee_log_likelihood",
+            float(gap) if finite else None,
+            LOG_LIKELIHOOD_LIMIT,
+            close,
+            f"log-likelihood {theirs:.6f} by statsmodels {where}, {ours.log_likelihood:.6f} by lmm: {verdict}.",
+        ),
+        Check(
+            "referee_std_error",
+            float(se_gaps.max()),
+            STD_ERROR_LIMIT,
+            same,
+            f"of the standard errors of statsmodels and lmm, those of {worst} differ most: {se_verdict}.",
+        ),
+    )
+    joint = peer.joint_std_error
+    record = {
+        "log_likelihood": {"lmm": ours.log_likelihood, "statsmodels": theirs, "evaluated": where},
+        "log_likelihood_at_lmm_optimum": peer.at_our_optimum if np.isfinite(peer.at_our_optimum) else None,
+        "std_error": {
+            name: {
+                "lmm": float(our_se[i]),
+                "statsmodels": float(peer.std_error[i]),
+                "difference": float(se_gaps[i]),
+            }
+            for i, name in enumerate(design.names)
+        },
+        "bse_fe": None if joint is None else dict(zip(design.names, joint.tolist(), strict=True)),
+        "bse_fe_note": (
+            "statsmodels prints bse_fe, from the observed information of fixed effects and covariances "
+            "jointly; the standard errors compared here are those of generalised least squares at its "
+            "estimates, as lme4 has them"
+        ),
+    }
+    return checks, record
