@@ -28,6 +28,7 @@ from nestwise.design.rows import (
     source_groups,
 )
 from nestwise.design.syntax import names_in
+from nestwise.design.tokens import formula_place
 from nestwise.errors import FormulaError, Problem, Refusal
 
 LINKS: Mapping[str, str] = {
@@ -174,7 +175,7 @@ def _outcome(formula: Formula, table: AnalysisRows, model: Model) -> tuple[Float
             raise Refusal(
                 Problem(
                     f"{outcome.name} counts successes and failures and the family is {model.family}",
-                    f'formula "{formula.text}"',
+                    formula_place(formula.text),
                     "set family: binomial",
                 )
             )
@@ -187,7 +188,7 @@ def _outcome(formula: Formula, table: AnalysisRows, model: Model) -> tuple[Float
         raise Refusal(
             Problem(
                 f"the outcome {outcome.name} is categorical and the family is {model.family}",
-                f'formula "{formula.text}"',
+                formula_place(formula.text),
                 "choose another outcome or family, or declare the outcome continuous if it holds numbers",
             )
         )
@@ -196,7 +197,7 @@ def _outcome(formula: Formula, table: AnalysisRows, model: Model) -> tuple[Float
 
 def _refuse_duplicates(formula: Formula, names: Sequence[str]) -> None:
     doubled = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    where = f'formula "{formula.text}"'
+    where = formula_place(formula.text)
     if doubled:
         raise FormulaError(
             [

@@ -17,6 +17,7 @@ from nestwise.design.parser import options_of
 from nestwise.design.record import FloatArray
 from nestwise.design.syntax import Call, Expression, Name, deparse
 from nestwise.design.terms import Term, term_label
+from nestwise.design.tokens import formula_place
 from nestwise.errors import Problem, Refusal
 
 MAX_CELLS = 200_000_000
@@ -63,7 +64,7 @@ def model_matrix(terms: Sequence[Term], table: AnalysisRows) -> tuple[FloatArray
     ]
     width = sum(prod(len(block.names) for block in part) for part in parts)
     if width * table.n > MAX_CELLS:
-        raise _too_wide(terms, parts, width, table.n)
+        raise _too_wide(terms, parts, width, table)
     X = np.empty((table.n, width))
     names: list[str] = []
     for part in parts:
@@ -78,13 +79,15 @@ def model_matrix(terms: Sequence[Term], table: AnalysisRows) -> tuple[FloatArray
     return X, tuple(names)
 
 
-def _too_wide(terms: Sequence[Term], parts: Sequence[Sequence[_Block]], width: int, n: int) -> Refusal:
+def _too_wide(
+    terms: Sequence[Term], parts: Sequence[Sequence[_Block]], width: int, table: AnalysisRows
+) -> Refusal:
     sizes = [prod(len(block.names) for block in part) for part in parts]
     widest = term_label(terms[int(np.argmax(sizes))])
     return Refusal(
         Problem(
-            f"the model matrix would have {n:,} rows and {width:,} columns, {max(sizes):,} for {widest}",
-            "formula",
+            f"the model matrix would be {table.n:,} rows by {width:,} columns, {max(sizes):,} for {widest}",
+            formula_place(table.text),
             f"use {widest} as a grouping factor, (1 | {widest}), or declare it continuous",
         )
     )

@@ -118,7 +118,7 @@ def _operand(cursor: _Cursor, depth: int) -> Expression:
         cursor.take()
         return _number(cursor, token)
     if token.kind == "name":
-        if cursor.after.text == "(" and cursor.after.kind == "operator":
+        if cursor.after.text == "(" and cursor.after.kind == "operator" and not token.quoted:
             return _call(cursor, depth)
         cursor.take()
         return _name(cursor, token)
@@ -147,14 +147,15 @@ def _number(cursor: _Cursor, token: Token) -> Number:
 
 
 def _name(cursor: _Cursor, token: Token) -> Expression:
+    if token.quoted:
+        return Name(token.text, token.position)
     if token.text in ("TRUE", "FALSE"):
         return Flag(token.text == "TRUE", token.position)
     if token.text == ".":
         raise cursor.complaint(
             "'.' for all other columns is not supported", "name the variables of the model", token
         )
-    # the token has lost its backticks; a reserved word in backticks is a legitimate column
-    if token.text in RESERVED and cursor.text[token.position - 1] != "`":
+    if token.text in RESERVED:
         raise cursor.complaint(
             f"{token.text} is a reserved word", "put a column of that name in backticks", token
         )
@@ -178,11 +179,11 @@ def _call(cursor: _Cursor, depth: int) -> Call:
     while not cursor.takes(")"):
         if (arguments or options) and not cursor.takes(","):
             raise _unclosed(cursor, opened)
-        if cursor.next.kind == "name" and cursor.after.text == "=":
+        if cursor.next.kind == "name" and cursor.after.text == "=" and cursor.after.kind == "operator":
             name = cursor.take().text
             cursor.take()
             options.append((name, _expression(cursor, 0, depth + 1)))
-        elif cursor.next.text in (")", ","):
+        elif cursor.next.kind == "operator" and cursor.next.text in (")", ","):
             raise cursor.complaint(f"{function.text}() lacks an argument", "write a column name there")
         else:
             arguments.append(_expression(cursor, 0, depth + 1))

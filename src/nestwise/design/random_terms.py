@@ -11,6 +11,7 @@ from nestwise.design.formula import Formula, RandomPart
 from nestwise.design.grouping import Factor, Keys, group_codes
 from nestwise.design.matrix import model_matrix
 from nestwise.design.record import RandomTerm
+from nestwise.design.tokens import formula_place
 from nestwise.errors import FormulaError, Problem, Refusal
 
 
@@ -58,7 +59,7 @@ def _random_term(
         raise Refusal(
             Problem(
                 f"{part} has a categorical variable or a basis of several columns left of ||",
-                f'formula "{table.text}"',
+                formula_place(table.text),
                 f"use a single | there, or write one term a variable, (1 | {part.group}) + ...",
             )
         )
@@ -75,7 +76,7 @@ def _refuse_repetition(formula: Formula, terms: Sequence[RandomTerm], factors: S
             other = seen.setdefault((frozenset(factor.keys), name), term.group)
             if other != term.group:
                 what = f"{other} and {term.group} are the same groups, and {name} varies by both"
-                problems.append(Problem(what, f'formula "{formula.text}"', "keep one of the two terms"))
+                problems.append(Problem(what, formula_place(formula.text), "keep one of the two terms"))
     if problems:
         raise FormulaError(problems)
 

@@ -13,6 +13,7 @@ from nestwise.data.dataset import ROW, Dataset
 from nestwise.design.formula import Formula
 from nestwise.design.grouping import Factor, Keys, factor_keys, group_codes, read_factor, read_keys
 from nestwise.design.record import IntArray, RowFlow
+from nestwise.design.tokens import formula_place, shortened
 from nestwise.errors import FormulaError, Problem, Refusal
 
 
@@ -83,7 +84,7 @@ def _unknown_column(name: str, known: Sequence[str], formula: Formula) -> Proble
     close = same or get_close_matches(name, known, n=1)
     listed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
     way_out = f"did you mean {close[0]}" if close else f"the columns are {listed}"
-    return Problem(f"there is no column {name}", f'formula "{formula.text}"', way_out)
+    return Problem(f"there is no column {shortened(name, 80)}", formula_place(formula.text), way_out)
 
 
 def complete_rows(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[IntArray, tuple[str, ...]]:
@@ -165,7 +166,7 @@ def refuse_if_empty(flow: RowFlow, formula: Formula) -> None:
             Problem(
                 f"no row of {flow.n_source} has all variables of the model"
                 + (f": {blamed}" if blamed else ""),
-                f'formula "{formula.text}"',
+                formula_place(formula.text),
                 "leave out the variable that is missing most, or treat its missing values",
             )
         )

@@ -36,11 +36,15 @@ _NOT_ALLOWED = {
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token: `kind` is name, number, operator or end; `position` counts from 1."""
+    """One token: `kind` is name, number, operator or end; `position` counts from 1.
+
+    A `quoted` name stood in backticks, and is a column whatever it looks like.
+    """
 
     kind: str
     text: str
     position: int
+    quoted: bool = False
 
 
 def complaint(text: str, position: int, what: str, way_out: str = "") -> FormulaError:
@@ -55,9 +59,19 @@ def complaint(text: str, position: int, what: str, way_out: str = "") -> Formula
     what, way_out : str
         As in `nestwise.errors.Problem`.
     """
-    line = " ".join(text[:MAX_LENGTH].split())
-    shown = line if len(line) <= 80 else line[:77] + "..."
-    return FormulaError(Problem(what, f'formula "{shown}", character {position}', way_out))
+    return FormulaError(
+        Problem(shortened(what, 200), f"{formula_place(text)}, character {position}", way_out)
+    )
+
+
+def formula_place(text: str) -> str:
+    """How a message names a formula: the formula itself, on one line, long ones cut."""
+    return f'formula "{shortened(" ".join(text[:MAX_LENGTH].split()), 80)}"'
+
+
+def shortened(text: str, length: int) -> str:
+    """The text, or its beginning and three dots: what a person wrote can be a megabyte long."""
+    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 def tokenize(text: str) -> tuple[Token, ...]:
@@ -110,7 +124,8 @@ def tokenize(text: str) -> tuple[Token, ...]:
 
 def _token(text: str, match: re.Match[str]) -> Token:
     kind, written, position = str(match.lastgroup), match.group(), match.start() + 1
-    if kind == "quoted":
+    quoted = kind == "quoted"
+    if quoted:
         kind, written = "name", written[1:-1]
     if kind == "name" and any(part.startswith("__") for part in written.split(".")):
         raise complaint(
@@ -118,7 +133,7 @@ def _token(text: str, match: re.Match[str]) -> Token:
         )
     if kind == "operator" and written == "**":
         written = "^"
-    return Token(kind, written, position)
+    return Token(kind, written, position, quoted)
 
 
 def _stray(text: str, position: int) -> FormulaError:

@@ -35,7 +35,7 @@ TYPES = {
 
 
 def frame() -> pl.DataFrame:
-    read = pl.read_csv(FOLDER / "data.csv", schema_overrides={name: pl.String for name in LEVELS})
+    read = pl.read_csv(FOLDER / "data.csv", schema_overrides=dict.fromkeys(LEVELS, pl.String))
     return read.with_columns(pl.col(name).cast(pl.Enum(levels)) for name, levels in LEVELS.items())
 
 
