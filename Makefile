@@ -55,6 +55,7 @@ pins: | $(filter .tools/bin/uv,$(UV))
 	for set in requirements requirements-dev; do \
 	  $(UV) pip compile --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 	    --upgrade envs/$$set.in --output-file envs/$$set.txt; done
+	$(BIN)/python -m nestwise.environment envs/requirements.txt envs/nestwise.yaml
 
 schemas: env
 	$(BIN)/python -m nestwise.config.schema workflow/schemas

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import platform
+from collections.abc import Mapping
 from functools import cache
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 SOURCE = Path(__file__).parent
 TOOLS = (
-    "nestwise", "python", "polars", "numpy", "scipy", "statsmodels", "formulaic", "pymc", "pytensor", "nutpie",
-    "arviz", "arviz-stats", "numba", "pandera", "matplotlib", "snakemake",
+    "nestwise", "python", "polars", "numpy", "scipy", "statsmodels", "formulaic", "pymc", "pytensor",
+    "nutpie", "arviz", "arviz-stats", "numba", "pandera", "matplotlib", "snakemake",
 )  # fmt: skip
 
 
@@ -88,3 +92,39 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def account(
+    described: Mapping[str, Any], seed: int, source: str | os.PathLike[str], code: str
+) -> dict[str, Any]:
+    """What a report needs to say so that its numbers can be made again.
+
+    Parameters
+    ----------
+    described : mapping
+        The study file as checked.
+    seed : int
+        Root seed.
+    source : path-like
+        File of the data.
+    code : str
+        Fingerprint of the code that wrote the report.
+
+    Returns
+    -------
+    dict
+        `versions`, `hashes` (SHA-256 of the data file and of the study's description), `seed`, `platform`.
+    """
+    with Path(source).open("rb") as stream:
+        data = file_digest(stream, "sha256").hexdigest()
+    text = json.dumps(described, sort_keys=True, ensure_ascii=False)
+    return {
+        "versions": versions(),
+        "hashes": {
+            f"data ({Path(source).name})": data,
+            "study file, as checked": sha256(text.encode()).hexdigest(),
+            "code of the report": code,
+        },
+        "seed": seed,
+        "platform": f"{platform.system()} {platform.machine()}",
+    }

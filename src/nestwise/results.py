@@ -165,15 +165,12 @@ def conform(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     unknown = [name for name in frame.columns if name not in schema]
     if unknown:
         raise ValueError(f"columns outside the vocabulary: {unknown}")
-    return frame.select(
-        (
-            (pl.col(name) if name in frame.columns else pl.lit(None))
-            .cast(dtype)
-            .pipe(lambda column, dtype=dtype: column.fill_nan(None) if dtype == pl.Float64 else column)
-            .alias(name)
-        )
-        for name, dtype in schema.items()
-    )
+    return frame.select(_column(frame, name, dtype) for name, dtype in schema.items())
+
+
+def _column(frame: pl.DataFrame, name: str, dtype: type[pl.DataType]) -> pl.Expr:
+    column = (pl.col(name) if name in frame.columns else pl.lit(None)).cast(dtype)
+    return (column.fill_nan(None) if dtype == pl.Float64 else column).alias(name)
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from nestwise.results import (
 from nestwise.seeds import seed_for
 from nestwise.tables import stack
 
-CONTRACT = (
-    "study model engine method strategy target component group term estimate std_error df statistic "
-    "p_value lower upper level scale n_obs n_groups status"
-).split()
+CONTRACT = [
+    "study", "model", "engine", "method", "strategy", "target", "component", "group", "term", "estimate",
+    "std_error", "df", "statistic", "p_value", "lower", "upper", "level", "scale", "n_obs", "n_groups", "status",
+]  # fmt: skip
 
 
 def _fit(**changes):
@@ -52,7 +52,10 @@ def test_a_column_outside_the_vocabulary_is_refused():
 def test_a_fit_is_saved_and_stacked(tmp_path):
     fits = [
         _fit(
-            estimates=(Estimate("fixed", "(Intercept)", 1.0, std_error=0.5), Estimate("sd", "x", 2.0, group="g")),
+            estimates=(
+                Estimate("fixed", "(Intercept)", 1.0, std_error=0.5),
+                Estimate("sd", "x", 2.0, group="g"),
+            ),
             checks=(Check("gradient", 1e-9, 1e-5, True, "Fine."),),
             groups=pl.DataFrame({"group": ["g"], "label": ["1"], "term": ["x"], "n": [3]}),
             warnings=("a", "b"),
@@ -77,7 +80,15 @@ def test_a_fit_is_saved_and_stacked(tmp_path):
 
 def test_seeds_are_keyed_on_names_and_stay_as_they_are():
     assert seed_for(1, "radon", "m", "pymc") == seed_for(1, "radon", "m", "pymc")
-    seeds = {seed_for(1, "a", "b"), seed_for(1, "ab"), seed_for(1, "b", "a"), seed_for(2, "a", "b"), seed_for(1, "a", 1)}
+    seeds = {
+        seed_for(1, "a", "b"),
+        seed_for(1, "ab"),
+        seed_for(1, "b", "a"),
+        seed_for(2, "a", "b"),
+        seed_for(1, "a", 1),
+    }
     assert len(seeds) == 5
-    assert seed_for(0) == 3456079177858693020  # sha256("0") >> 1; a change would silently change every posterior
+    assert (
+        seed_for(0) == 3456079177858693020
+    )  # sha256("0") >> 1; a change would silently change every posterior
     assert all(0 <= seed < 2**63 for seed in seeds)

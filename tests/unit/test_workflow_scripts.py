@@ -7,11 +7,22 @@ import pytest
 
 SCRIPTS = sorted(Path("workflow/scripts").glob("*.py"))
 RULES = sorted(Path("workflow/rules").glob("*.smk"))
-FORBIDDEN = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.For, ast.While, ast.If, ast.Try)
+FORBIDDEN = (
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.Lambda,
+    ast.For,
+    ast.While,
+    ast.If,
+    ast.Try,
+)
 
 
 def _lines(path: Path) -> list[str]:
-    return [line for line in path.read_text().splitlines() if line.strip() and not line.strip().startswith("#")]
+    return [
+        line for line in path.read_text().splitlines() if line.strip() and not line.strip().startswith("#")
+    ]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
@@ -24,7 +35,9 @@ def test_a_script_only_loads_calls_and_saves(script):
     assert modules
     assert all(module.startswith("nestwise.") or module == "pathlib" for module in modules)
     assert not [node for node in nodes if isinstance(node, ast.Import)]
-    numbers = [node.value for node in nodes if isinstance(node, ast.Constant) and not isinstance(node.value, str)]
+    numbers = [
+        node.value for node in nodes if isinstance(node, ast.Constant) and not isinstance(node.value, str)
+    ]
     assert all(number == 0 for number in numbers), "numbers belong into the package or the study file"
 
 

@@ -50,11 +50,20 @@ class Workspace:
         (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
 
     def write_config(self, **config) -> None:
-        (self.folder / "config.yaml").write_text(yaml.safe_dump({"studies": ["clinics.yaml"], "seed": 3} | config))
+        (self.folder / "config.yaml").write_text(
+            yaml.safe_dump({"studies": ["clinics.yaml"], "seed": 3} | config)
+        )
 
     def command(self, *arguments: str) -> list[str]:
         base = [sys.executable, "-m", "snakemake", "--snakefile", str(self.folder / "Snakefile")]
-        return [*base, "--directory", str(self.folder), "--configfile", str(self.folder / "config.yaml"), *arguments]
+        return [
+            *base,
+            "--directory",
+            str(self.folder),
+            "--configfile",
+            str(self.folder / "config.yaml"),
+            *arguments,
+        ]
 
     @property
     def environment(self) -> dict[str, str]:

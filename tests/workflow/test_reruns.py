@@ -3,6 +3,7 @@
 import pytest
 
 AFTER_FITS = {"tables", "diagnose", "compare", "figures", "report"}
+INGEST = {"read", "validate", "prepare"}
 DESIGNS = {"design levels", "design slopes"}
 FITS = {"levels pooled", "levels unpooled", "levels lmm", "slopes lmm", "slopes pymc"}
 
@@ -39,7 +40,7 @@ def test_a_finished_run_has_nothing_to_do(finished_run):
         ("clinics.yaml", "pain ~ dose + (1", "pain ~ dose + size + (1",
          {"design levels", "levels pooled", "levels unpooled", "levels lmm"} | AFTER_FITS),
         ("config.yaml", "seed: 3", "seed: 4", {"slopes pymc"} | AFTER_FITS),
-        ("clinics.csv", "clinic,dose", "clinic,dose", {"read", "validate", "prepare"} | DESIGNS | FITS | AFTER_FITS),
+        ("clinics.csv", "clinic,dose", "clinic,dose", INGEST | DESIGNS | FITS | AFTER_FITS),
         ("src/nestwise/bayes/engine.py", "\n\n", "\n# edited\n", {"slopes pymc"} | AFTER_FITS),
         ("src/nestwise/fit/pooled.py", "\n\n", "\n# edited\n", {"levels pooled"} | AFTER_FITS),
         ("src/nestwise/report/render.py", "\n\n", "\n# edited\n", {"report"}),

@@ -23,7 +23,13 @@ def test_a_study_leaves_what_the_contract_says(finished_run):
     fits = finished_run.read("fits")
     assert list(fits.schema) == list(FITS)
     pairs = set(fits.select("model", "engine").iter_rows())
-    assert pairs == {("levels", "pooled"), ("levels", "unpooled"), ("levels", "lmm"), ("slopes", "lmm"), ("slopes", "pymc")}
+    assert pairs == {
+        ("levels", "pooled"),
+        ("levels", "unpooled"),
+        ("levels", "lmm"),
+        ("slopes", "lmm"),
+        ("slopes", "pymc"),
+    }
     assert set(fits["status"]) == {"ok"}, fits.select("model", "engine", "status", "reason")
     figures = {file.stem for file in (results / "figures").glob("*.svg")}
     assert figures
@@ -75,7 +81,9 @@ def test_wrong_data_stop_their_study_and_no_other(workspace):
     done = workspace.snakemake("--cores", "2", "--keep-going")
     assert done.returncode != 0
     assert "Traceback" not in done.stdout
-    said = next(line for line in done.stdout.splitlines() if "much" in line or "pain" in line and "nestwise" in line)
+    said = next(
+        line for line in done.stdout.splitlines() if "much" in line or ("pain" in line and "nestwise" in line)
+    )
     assert re.search(r"broken\.csv.*pain.*3", said), said
     assert (workspace.folder / "results/clinics/report.html").exists()
     assert not (workspace.folder / "results/broken/data/analysis.parquet").exists()

@@ -12,7 +12,12 @@ from nestwise.provenance import fingerprint
 from snakemake.exceptions import WorkflowError
 
 # One thread a job: the numerical libraries would otherwise take every core in every job.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
+for _name in (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+):
     os.environ.setdefault(_name, "1")
 
 
@@ -23,7 +28,8 @@ def read_configuration():
         studies = {file.name: file for file in load_studies(run.studies)}
         roots = [Path.cwd(), *map(Path, run.data_roots)]
         sources = {
-            name: locate(file.study.data.source, file.path, roots) for name, file in studies.items()
+            name: locate(file.study.data.source, file.path, roots)
+            for name, file in studies.items()
         }
     except NestwiseError as error:
         raise WorkflowError(str(error)) from None
@@ -55,25 +61,35 @@ def section(step, *names):
 
 def engine_code(wildcards):
     """Fingerprint of the code that one engine runs."""
-    return fingerprint("nestwise.engines", ENGINES.get(wildcards.engine, ("nestwise.engines",))[0])
+    return fingerprint(
+        "nestwise.engines", ENGINES.get(wildcards.engine, ("nestwise.engines",))[0]
+    )
 
 
 def fits(wildcards):
     """Folders of every fit of a study."""
     models = study_of(wildcards).models
-    pairs = [f"{name}.{engine}" for name, model in models.items() for engine in model.engines]
+    pairs = [
+        f"{name}.{engine}" for name, model in models.items() for engine in model.engines
+    ]
     return expand("<results>/{study}/fits/{pair}", study=wildcards.study, pair=pairs)
 
 
 def designs(wildcards):
     """Records of every design of a study."""
     models = list(study_of(wildcards).models)
-    return expand("<results>/{study}/models/{model}/design.json", study=wildcards.study, model=models)
+    return expand(
+        "<results>/{study}/models/{model}/design.json",
+        study=wildcards.study,
+        model=models,
+    )
 
 
 def memory(floor, factor):
     """Megabytes for a job: `factor` times its input, more at each attempt, at least `floor`."""
-    return lambda wildcards, input, attempt: attempt * max(floor, int(factor * input.size_mb))
+    return lambda wildcards, input, attempt: attempt * max(
+        floor, int(factor * input.size_mb)
+    )
 
 
 def finished():

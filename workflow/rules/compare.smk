@@ -8,9 +8,6 @@ rule tables:
         estimates="<results>/{study}/estimates.parquet",
         fits="<results>/{study}/fits.parquet",
         groups="<results>/{study}/groups.parquet",
-    params:
-        section=section("tables"),
-        code=fingerprint("nestwise.tables"),
     log:
         "<results>/{study}/logs/tables.log",
     benchmark:
@@ -18,6 +15,11 @@ rule tables:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
+    params:
+        section=section("tables"),
+        code=fingerprint("nestwise.tables"),
+    conda:
+        "../../envs/nestwise.yaml"
     message:
         "{wildcards.study}: stacking the tables"
     script:
@@ -30,8 +32,6 @@ rule diagnose:
         designs=designs,
     output:
         checks="<results>/{study}/checks.parquet",
-    params:
-        code=fingerprint("nestwise.diagnose"),
     log:
         "<results>/{study}/logs/diagnose.log",
     benchmark:
@@ -39,6 +39,10 @@ rule diagnose:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
+    params:
+        code=fingerprint("nestwise.diagnose"),
+    conda:
+        "../../envs/nestwise.yaml"
     message:
         "{wildcards.study}: judging the fits"
     script:
@@ -50,8 +54,6 @@ rule compare:
         fits=fits,
     output:
         comparison="<results>/{study}/comparison.parquet",
-    params:
-        code=fingerprint("nestwise.compare.saved"),
     log:
         "<results>/{study}/logs/compare.log",
     benchmark:
@@ -59,6 +61,10 @@ rule compare:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
+    params:
+        code=fingerprint("nestwise.compare.saved"),
+    conda:
+        "../../envs/nestwise.yaml"
     message:
         "{wildcards.study}: comparing the engines"
     script:

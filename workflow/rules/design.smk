@@ -6,9 +6,6 @@ rule design:
         analysis="<results>/{study}/data/analysis.parquet",
     output:
         design="<results>/{study}/models/{model}/design.json",
-    params:
-        section=section("design", "model"),
-        code=fingerprint("nestwise.design.build"),
     log:
         "<results>/{study}/logs/{model}.design.log",
     benchmark:
@@ -16,6 +13,11 @@ rule design:
     threads: 1
     resources:
         mem_mb=memory(1000, 20),
+    params:
+        section=section("design", "model"),
+        code=fingerprint("nestwise.design.build"),
+    conda:
+        "../../envs/nestwise.yaml"
     message:
         "{wildcards.study}: laying out model {wildcards.model}"
     script:

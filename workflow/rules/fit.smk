@@ -6,9 +6,6 @@ rule fit:
         analysis="<results>/{study}/data/analysis.parquet",
     output:
         fit=directory("<results>/{study}/fits/{model}.{engine}"),
-    params:
-        section=section("fit", "model", "engine", "seed"),
-        code=engine_code,
     log:
         "<results>/{study}/logs/{model}.{engine}.log",
     benchmark:
@@ -16,6 +13,11 @@ rule fit:
     threads: 1
     resources:
         mem_mb=memory(2000, 40),
+    params:
+        section=section("fit", "model", "engine", "seed"),
+        code=engine_code,
+    conda:
+        "../../envs/nestwise.yaml"
     message:
         "{wildcards.study}: fitting {wildcards.model} by {wildcards.engine}"
     script:

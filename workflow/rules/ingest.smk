@@ -6,9 +6,6 @@ rule read:
         source=lambda wildcards: SOURCES[wildcards.study],
     output:
         typed="<results>/{study}/data/typed.parquet",
-    params:
-        section=section("read"),
-        code=fingerprint("nestwise.data.read"),
     log:
         "<results>/{study}/logs/read.log",
     benchmark:
@@ -16,6 +13,11 @@ rule read:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
+    params:
+        section=section("read"),
+        code=fingerprint("nestwise.data.read"),
+    conda:
+        "../../envs/nestwise.yaml"
     message:
         "{wildcards.study}: reading {input.source}"
     script:
@@ -28,9 +30,6 @@ rule validate:
     output:
         validation="<results>/{study}/data/validation.json",
         failures="<results>/{study}/data/failures.parquet",
-    params:
-        section=section("validate"),
-        code=fingerprint("nestwise.data.contract"),
     log:
         "<results>/{study}/logs/validate.log",
     benchmark:
@@ -38,6 +37,11 @@ rule validate:
     threads: 1
     resources:
         mem_mb=memory(1500, 20),
+    params:
+        section=section("validate"),
+        code=fingerprint("nestwise.data.contract"),
+    conda:
+        "../../envs/nestwise.yaml"
     message:
         "{wildcards.study}: validating"
     script:
@@ -50,9 +54,6 @@ rule prepare:
         validation="<results>/{study}/data/validation.json",
     output:
         analysis="<results>/{study}/data/analysis.parquet",
-    params:
-        section=section("prepare"),
-        code=fingerprint("nestwise.data.prepare"),
     log:
         "<results>/{study}/logs/prepare.log",
     benchmark:
@@ -60,6 +61,11 @@ rule prepare:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
+    params:
+        section=section("prepare"),
+        code=fingerprint("nestwise.data.prepare"),
+    conda:
+        "../../envs/nestwise.yaml"
     message:
         "{wildcards.study}: preparing the analysis data"
     script:

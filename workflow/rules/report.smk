@@ -7,7 +7,9 @@ rule figures:
         validation="<results>/{study}/data/validation.json",
         designs=designs,
         fits=fits,
-        tables=multiext("<results>/{study}/", "estimates.parquet", "fits.parquet", "groups.parquet"),
+        tables=multiext(
+            "<results>/{study}/", "estimates.parquet", "fits.parquet", "groups.parquet"
+        ),
     output:
         figures=report(
             directory("<results>/{study}/figures"),
@@ -15,9 +17,6 @@ rule figures:
             category="{study}",
             caption="../report/figure.rst",
         ),
-    params:
-        section=section("figures", "seed"),
-        code=fingerprint("nestwise.figures"),
     log:
         "<results>/{study}/logs/figures.log",
     benchmark:
@@ -25,6 +24,11 @@ rule figures:
     threads: 1
     resources:
         mem_mb=memory(2000, 20),
+    params:
+        section=section("figures", "seed"),
+        code=fingerprint("nestwise.figures"),
+    conda:
+        "../../envs/nestwise.yaml"
     message:
         "{wildcards.study}: drawing the figures"
     script:
@@ -33,6 +37,7 @@ rule figures:
 
 rule report:
     input:
+        source=lambda wildcards: SOURCES[wildcards.study],
         validation="<results>/{study}/data/validation.json",
         failures="<results>/{study}/data/failures.parquet",
         designs=designs,
@@ -40,12 +45,15 @@ rule report:
         figures="<results>/{study}/figures",
         checks="<results>/{study}/checks.parquet",
         comparison="<results>/{study}/comparison.parquet",
-        tables=multiext("<results>/{study}/", "estimates.parquet", "fits.parquet", "groups.parquet"),
+        tables=multiext(
+            "<results>/{study}/", "estimates.parquet", "fits.parquet", "groups.parquet"
+        ),
     output:
-        report=report("<results>/{study}/report.html", category="{study}", caption="../report/report.rst"),
-    params:
-        section=section("report", "seed"),
-        code=fingerprint("nestwise.report"),
+        report=report(
+            "<results>/{study}/report.html",
+            category="{study}",
+            caption="../report/report.rst",
+        ),
     log:
         "<results>/{study}/logs/report.log",
     benchmark:
@@ -53,6 +61,11 @@ rule report:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
+    params:
+        section=section("report", "seed"),
+        code=fingerprint("nestwise.report"),
+    conda:
+        "../../envs/nestwise.yaml"
     message:
         "{wildcards.study}: writing {output.report}"
     script:

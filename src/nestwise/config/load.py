@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -211,13 +212,16 @@ def _keys_at(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
 
 
 def _inside(kind: Any, part: Any) -> list[Any]:
-    """Types that a key (or an index) of `kind` may have, containers and unions opened."""
+    """Types that the entry `part` of a model, mapping or sequence may have."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         field = kind.model_fields.get(str(part))
-        return _opened(field.annotation) if field is not None else []
-    return [kind]
+        return _members(field.annotation) if field is not None else []
+    arguments = get_args(kind)
+    return _members(arguments[1 if get_origin(kind) is dict else 0]) if arguments else []
 
 
-def _opened(annotation: Any) -> list[Any]:
-    arguments = getattr(annotation, "__args__", ())
-    return [inner for argument in arguments for inner in _opened(argument)] if arguments else [annotation]
+def _members(annotation: Any) -> list[Any]:
+    """Members of a union, and what `Annotated` annotates; otherwise the annotation itself."""
+    if get_origin(annotation) in (Union, UnionType):
+        return [member for argument in get_args(annotation) for member in _members(argument)]
+    return _members(get_args(annotation)[0]) if get_origin(annotation) is Annotated else [annotation]

@@ -9,13 +9,15 @@ import json
 import sys
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from nestwise.config.run import Run
 from nestwise.config.study import Study
 
 
 def schemas() -> dict[str, str]:
     """File name of each schema and its text."""
-    models = {"study.schema.json": Study, "config.schema.json": Run}
+    models: dict[str, type[BaseModel]] = {"study.schema.json": Study, "config.schema.json": Run}
     return {
         name: json.dumps(model.model_json_schema(by_alias=True), indent=1, sort_keys=True) + "\n"
         for name, model in models.items()

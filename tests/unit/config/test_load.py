@@ -59,7 +59,10 @@ def test_the_gallery_is_valid():
         ({"models__levels__engines": ["lmm", "lmm"]}, "lists one twice"),
         ({"models__levels__family": "gausian"}, "'gausian' is not known"),
         ({"models__levels__formula": "score ~ 1 + (1 | school"}, "models.levels.formula"),
-        ({"models__levels__formula": "I(__import__('os').getcwd()) ~ 1 + (1 | school)"}, "models.levels.formula"),
+        (
+            {"models__levels__formula": "I(__import__('os').getcwd()) ~ 1 + (1 | school)"},
+            "models.levels.formula",
+        ),
         ({"models": {"../x": {"formula": "score ~ 1 + (1 | school)"}}}, "cannot be used as a name"),
         ({"models": {}}, "models"),
         ({"groups": {}}, "groups"),

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 
 from nestwise.config import sections
@@ -10,15 +12,22 @@ STUDY = {
     "variables": {"score": {"type": "continuous", "label": "Score"}},
     "models": {
         "a": {"formula": "score ~ 1 + (1 | school)"},
-        "b": {"formula": "score ~ x + (1 | school)", "priors": {"sigma": {"distribution": "exponential", "scale": 1}}},
+        "b": {
+            "formula": "score ~ x + (1 | school)",
+            "priors": {"sigma": {"distribution": "exponential", "scale": 1}},
+        },
     },
 }
 
 
+SHOWN = {"figures", "report"}
+
+
 def _all(study: Study, seed: int = 1) -> dict[str, object]:
     made = {
-        name: getattr(sections, f"{name}_section")(study) for name in ("read", "validate", "prepare", "tables")
-    } | {"report": sections.report_section(study, seed)}
+        name: getattr(sections, f"{name}_section")(study)
+        for name in ("read", "validate", "prepare", "tables")
+    } | {name: getattr(sections, f"{name}_section")(study, seed) for name in ("figures", "report")}
     for model in study.models:
         made[f"design {model}"] = sections.design_section(study, model)
         for engine in ("lmm", "pymc"):
@@ -27,8 +36,6 @@ def _all(study: Study, seed: int = 1) -> dict[str, object]:
 
 
 def _edited(path: tuple[str, ...], value: object) -> Study:
-    import copy
-
     content = copy.deepcopy(STUDY)
     place = content
     for part in path[:-1]:
@@ -41,16 +48,18 @@ def _edited(path: tuple[str, ...], value: object) -> Study:
     ("path", "value", "touched"),
     [
         (("title",), "New", {"report"}),
-        (("variables", "score", "label"), "New", {"report"}),
-        (("variables", "score", "min"), 0, {"validate", "report"}),
-        (("variables", "score", "type"), "count", {"read", "validate", "report"}),
-        (("data", "missing_values"), [-9], {"read", "report"}),
-        (("models", "a", "label"), "New", {"report"}),
-        (("models", "a", "reml"), False, {"design a", "fit a lmm", "fit a pymc", "report"}),
-        (("models", "b", "priors"), {}, {"fit b pymc", "report"}),
-        (("models", "b", "draws"), 2000, {"fit b pymc", "report"}),
-        (("missing",), {"strategies": ["observed", "mi"]}, {"tables", "report"}),
         (("report",), {"question": "Why?"}, {"report"}),
+        (("report",), {"main_model": "a"}, SHOWN),
+        (("variables", "score", "label"), "New", SHOWN),
+        (("variables", "score", "min"), 0, {"validate"} | SHOWN),
+        (("variables", "score", "type"), "count", {"read", "validate"} | SHOWN),
+        (("data", "missing_values"), [-9], {"read", "validate", "prepare"} | SHOWN),
+        (("groups", "school", "label"), "New", SHOWN),
+        (("models", "a", "label"), "New", SHOWN),
+        (("models", "a", "reml"), False, {"design a", "fit a lmm", "fit a pymc"} | SHOWN),
+        (("models", "b", "priors"), {}, {"fit b pymc"} | SHOWN),
+        (("models", "b", "draws"), 2000, {"fit b pymc"} | SHOWN),
+        (("missing",), {"strategies": ["observed", "mi"]}, {"tables"} | SHOWN),
     ],
 )
 def test_an_edit_changes_the_sections_that_read_it_and_no_others(path, value, touched):
@@ -61,4 +70,4 @@ def test_an_edit_changes_the_sections_that_read_it_and_no_others(path, value, to
 def test_the_seed_is_read_by_the_bayesian_engine_and_the_report():
     study = Study.model_validate(STUDY)
     before, after = _all(study, 1), _all(study, 2)
-    assert {name for name in before if before[name] != after[name]} == {"fit a pymc", "fit b pymc", "report"}
+    assert {name for name in before if before[name] != after[name]} == {"fit a pymc", "fit b pymc"} | SHOWN

@@ -29,7 +29,12 @@ def test_a_byte_order_mark_is_not_part_of_the_first_key(tmp_path):
 
 
 def test_keys_are_the_words_that_were_written(tmp_path):
-    assert read_yaml(_file(tmp_path, "{1: a, no: b, true: c, 01: d}")) == {"1": "a", "no": "b", "true": "c", "01": "d"}
+    assert read_yaml(_file(tmp_path, "{1: a, no: b, true: c, 01: d}")) == {
+        "1": "a",
+        "no": "b",
+        "true": "c",
+        "01": "d",
+    }
 
 
 @pytest.mark.parametrize(
