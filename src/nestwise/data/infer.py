@@ -93,16 +93,18 @@ def _belongs(key: str, position: int) -> bool:
 
 def _from_text(name: str, statistics: Mapping[str, Any], dtype: pl.DataType) -> Inference:
     of = statistics[name]
+    plain = {
+        "continuous": of["words"] == 0,
+        "a date": of["undated"] == 0,
+        "binary": any(of[f"pair{number}."] == 0 for number in range(len(YES_NO))),
+    }
     if of["n"] == 0:
         return Inference("continuous", f"{name} has no value at all.")
     if isinstance(dtype, pl.Enum):
         return Inference("categorical", f"{name} is taken as categorical, levels in the file's order.")
-    if of["words"] == 0:
-        return Inference("continuous", f"{name} is taken as continuous.")
-    if of["undated"] == 0:
-        return Inference("date", f"{name} is taken as a date.")
-    if any(of[f"pair{number}."] == 0 for number in range(len(YES_NO))):
-        return Inference("binary", f"{name} is taken as binary.")
+    kind = next((kind for kind, fits in plain.items() if fits), None)
+    if kind is not None:
+        return Inference(kind.removeprefix("a "), f"{name} is taken as {kind}.")
     if of["distinct"] > MOST_LEVELS:
         return Inference(
             TEXT, f"{name} has more than {MOST_LEVELS} different texts and is kept out of reach of models."

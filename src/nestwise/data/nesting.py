@@ -27,9 +27,10 @@ Relation = Literal["nested", "crossed", "restarts"]
 class PairFacts:
     """What the data say of a factor's ids in relation to another's.
 
-    `children` different ids, of which `shared` lie in more than one parent; `shared_pairs` is the share
-    of the (parent, id) pairs they make; `example` is one of them with its first parents; `counted` says whether the ids of nearly every parent run 1, 2, ... k;
-    `complete` whether every id occurs in every parent.
+    `children` different ids, of which `shared` lie in more than one parent; `shared_pairs` is the
+    share of the (parent, id) pairs they make; `example` is one of them with its first parents;
+    `counted` says whether the ids of nearly every parent run 1, 2, ... k; `complete` whether every
+    id occurs in every parent.
     """
 
     children: int
@@ -109,7 +110,7 @@ def pair_facts(frame: pl.LazyFrame, child: str, parent: Sequence[str]) -> PairFa
         shared=shared.height,
         shared_pairs=float(shared["n"].sum()) / max(pairs.height, 1),
         example=example,
-        counted=_counted(pairs),
+        counted=bool(shared.height) and _counted(pairs),
         complete=pairs.height == homes.height * parents,
     )
 
@@ -174,7 +175,7 @@ def _judge_declared(
             place(source, child),
             f"write {formula} in formulas; if it is the same {child} each time, take `within` away",
         )
-        return failed("groups.restarts", "warning", problem, [child, parent], facts.shared)
+        return failed("groups.restarts", "warning", problem, [child, parent], count=facts.shared)
     problem = Problem(
         f"{child} is declared within {parent}, and {facts.shared} of its {facts.children} ids occur in more "
         f"than one ({seen})",
@@ -182,7 +183,7 @@ def _judge_declared(
         f"correct the ids; if it is the same {child}, the two are crossed: take `within` away; if not, give "
         f"each {child} an id of its own",
     )
-    return failed("groups.nesting", "error", problem, [child, parent], facts.shared)
+    return failed("groups.nesting", "error", problem, [child, parent], count=facts.shared)
 
 
 def _judge_found(
@@ -201,7 +202,9 @@ def _judge_found(
             place(source, child),
             f"declare groups: {child}: {{within: {parent}}} if that is so by design",
         )
-        return failed("groups.undeclared_nesting", "info", problem, [child, parent], facts[child].children)
+        return failed(
+            "groups.undeclared_nesting", "info", problem, [child, parent], count=facts[child].children
+        )
     restarting = [(child, parent) for child, parent in ways if facts[child].relation == "restarts"]
     if len(restarting) != 1:
         relations[first]["crossed_with"].append(second)
@@ -215,7 +218,7 @@ def _judge_found(
         f"if these are different, declare groups: {child}: {{within: {parent}}} and write "
         f"(1 | {parent}/{child}); if they are the same, nothing is to be done",
     )
-    return failed("groups.restarts", "warning", problem, [child, parent], facts[child].shared)
+    return failed("groups.restarts", "warning", problem, [child, parent], count=facts[child].shared)
 
 
 def _declared_pair(first: str, second: str, within: Mapping[str, str | None]) -> tuple[str, str] | None:
@@ -275,14 +278,14 @@ def _size_checks(name: str, size: Mapping[str, Any], source: str) -> list[DataCh
             where,
             "use the column that tells the groups apart, or a model without it",
         )
-        checks.append(failed("groups.few", "warning", problem, [name], 1))
+        checks.append(failed("groups.few", "warning", problem, [name], count=1))
     elif 1 < n_groups < FEW_GROUPS:
         problem = Problem(
             f"{name} has {n_groups} groups, fewer than {FEW_GROUPS}: the variance between them is uncertain",
             where,
             "trust t tests with Satterthwaite degrees of freedom, and look at the posterior of the variance",
         )
-        checks.append(failed("groups.few", "warning", problem, [name], n_groups))
+        checks.append(failed("groups.few", "warning", problem, [name], count=n_groups))
     if singletons:
         all_of_them = singletons == n_groups
         problem = Problem(
@@ -291,5 +294,5 @@ def _size_checks(name: str, size: Mapping[str, Any], source: str) -> list[DataCh
             where,
             "choose a coarser grouping factor" if all_of_them else "they lean on the others, as they should",
         )
-        checks.append(failed("groups.singletons", "warning", problem, [name], singletons))
+        checks.append(failed("groups.singletons", "warning", problem, [name], count=singletons))
     return checks

@@ -25,7 +25,7 @@ from nestwise.errors import DataError, Problem
 from nestwise.storage import whole_file
 
 
-def prepare(
+def prepare(  # noqa: PLR0917 (a fixed signature, called by position)
     typed: TypedData,
     validation: Validation,
     study_name: str,

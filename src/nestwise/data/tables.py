@@ -69,7 +69,8 @@ def _scan_arrow(path: Path) -> pl.LazyFrame:
         is_file = stream.read(6) == b"ARROW1"
     if is_file:
         return pl.scan_ipc(path, glob=False)
-    return pl.read_ipc_stream(path).lazy()
+    table: pl.DataFrame = pl.read_ipc_stream(path)
+    return table.lazy()
 
 
 def _read_spreadsheet(path: Path) -> pl.LazyFrame:
@@ -192,6 +193,13 @@ def stacked(frame: pl.LazyFrame, wide: Wide) -> pl.LazyFrame:
         .drop(name for name in wide.columns if name != wide.value)
         .explode(ROW, wide.value, wide.time)
     )
+
+
+def collect(frame: pl.LazyFrame) -> pl.DataFrame:
+    """Run a query in the streaming engine, which holds a few batches of rows at a time."""
+    collected = frame.collect(engine="streaming")
+    assert isinstance(collected, pl.DataFrame)
+    return collected
 
 
 def near_names(name: str, names: Iterable[str]) -> str:

@@ -168,10 +168,11 @@ def _header_problems(path: Path, names: list[str], separator: str) -> list[Probl
                 "give every column a name of its own",
             )
         )
-    unnamed = [number for number, name in enumerate(names, start=1) if not name.strip()]
-    if len(unnamed) > 1:
+    # Programs that write row numbers leave the name of the first column empty.
+    unnamed = [number for number, name in enumerate(names, start=1) if number > 1 and not name.strip()]
+    if unnamed:
         shown = ", ".join(map(str, unnamed[:10]))
-        problems.append(Problem(f"columns {shown} have no name", where, "name them, or take them out"))
+        problems.append(Problem(f"column {shown} has no name", where, "name it, or take it out"))
     if ROW in names:
         problems.append(Problem(f"a column is called {ROW!r}, a name in use", where, "rename it"))
     return problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +18,18 @@ from nestwise.errors import Problem
 MOST_OCCASIONS = 100
 """Up to so many different times are occasions, which a unit may miss."""
 TIME = ".time"
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """Units followed in time: rows with a time, the ids of a unit, where sentences point."""
+
+    valued: pl.LazyFrame
+    keys: list[str]
+    column: str
+    source: str
+    occasions: list[float] | None
+    rows_each: int
 
 
 def check_time(
@@ -49,8 +62,9 @@ def check_time(
     summary = _summary(typed, time, occasions)
     checks = [_missing_times(frame, typed, column, source)]
     if keys:
-        checks.append(_duplicates(valued, typed, keys, column, source))
-        checks += _intervals(valued, typed, keys, column, source, summary, occasions)
+        followed = _Followed(valued, keys, column, source, occasions, typed.occasions)
+        checks.append(_duplicates(followed))
+        checks += _intervals(followed, equal=bool(summary["equally_spaced"]))
     return checks, summary
 
 
@@ -91,8 +105,8 @@ def _summary(typed: TypedData, time: Time, occasions: list[float] | None) -> dic
     }
 
 
-def _source_rows(rows: Sequence[int], typed: TypedData) -> list[int]:
-    return [(row - 1) // typed.occasions + 1 for row in rows]
+def _source_rows(rows: Sequence[int], rows_each: int) -> list[int]:
+    return [(row - 1) // rows_each + 1 for row in rows]
 
 
 def _missing_times(frame: pl.LazyFrame, typed: TypedData, column: str, source: str) -> DataCheck:
@@ -104,66 +118,56 @@ def _missing_times(frame: pl.LazyFrame, typed: TypedData, column: str, source: s
     count = int(absent["n"].item())
     if count == 0:
         return passed("time.present", "warning", "Every row has a time.", [column])
-    rows = _source_rows(absent["rows"].item().to_list(), typed)
+    rows = _source_rows(absent["rows"].item().to_list(), typed.occasions)
     noun = "1 row has" if count == 1 else f"{count:,} rows have"
     problem = Problem(
         f"{noun} no time", place(source, column, rows, count), "models with time leave them out; fill it in"
     )
-    return failed("time.present", "warning", problem, [column], count, rows)
+    return failed("time.present", "warning", problem, [column], count=count, rows=rows)
 
 
-def _duplicates(
-    valued: pl.LazyFrame, typed: TypedData, keys: Sequence[str], column: str, source: str
-) -> DataCheck:
-    by = [*keys, TIME]
-    counted = valued.group_by(by).agg(pl.len().alias(".n")).filter(pl.col(".n") > 1)
+def _duplicates(of: _Followed) -> DataCheck:
+    by = [*of.keys, TIME]
+    counted = of.valued.group_by(by).agg(pl.len().alias(".n")).filter(pl.col(".n") > 1)
     repeated: Any = counted.collect(engine="streaming")
-    what = ", ".join([*keys, column])
+    names = [*of.keys, of.column]
+    what = ", ".join(names)
     if repeated.height == 0:
-        return passed("time.duplicates", "error", f"No two rows share ({what}).", [*keys, column])
+        return passed("time.duplicates", "error", f"No two rows share ({what}).", names)
     listed: Any = (
-        valued.join(repeated.head(100).lazy(), on=by, how="semi", nulls_equal=True)
+        of.valued.join(repeated.head(100).lazy(), on=by, how="semi", nulls_equal=True)
         .select(ROW)
         .head(10)
         .collect(engine="streaming")
     )
-    rows = _source_rows(sorted(listed[ROW].to_list()), typed)
+    rows = _source_rows(sorted(listed[ROW].to_list()), of.rows_each)
     count = int(repeated[".n"].sum())
     problem = Problem(
         f"{count:,} rows share ({what}) with another row ({repeated.height:,} combinations)",
-        place(source, column, rows, count),
+        place(of.source, of.column, rows, count),
         "remove copies, declare the grouping factor that tells these rows apart, or leave `time` out of the "
         "study file",
     )
-    return failed("time.duplicates", "error", problem, [*keys, column], count, rows)
+    return failed("time.duplicates", "error", problem, names, count=count, rows=rows)
 
 
-def _intervals(
-    valued: pl.LazyFrame,
-    typed: TypedData,
-    keys: Sequence[str],
-    column: str,
-    source: str,
-    summary: Mapping[str, Any],
-    occasions: list[float] | None,
-) -> list[DataCheck]:
-    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in keys)
+def _intervals(of: _Followed, *, equal: bool) -> list[DataCheck]:
+    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in of.keys)
     step = pl.when(same).then(pl.col(TIME) - pl.col(TIME).shift(1))
     in_file: Any = (
-        valued.sort([*keys, ROW])
+        of.valued.sort([*of.keys, ROW])
         .with_columns(step.alias(".step"))
         .filter(pl.col(".step") < 0)
         .select(pl.len().alias("n"), pl.col(ROW).head(10).implode().alias("rows"))
         .collect(engine="streaming")
     )
-    checks = [_order(in_file, typed, column, source)]
-    rank = pl.col(TIME).replace_strict(
-        {value: float(position) for position, value in enumerate(occasions or [])}, return_dtype=pl.Float64
-    )
-    ordered = valued.with_columns((rank if occasions else pl.col(TIME)).alias(".rank")).sort([*keys, TIME])
+    positions = {value: float(position) for position, value in enumerate(of.occasions or [])}
+    rank = pl.col(TIME).replace_strict(positions, return_dtype=pl.Float64) if positions else pl.col(TIME)
     jump = pl.when(same).then(pl.col(".rank") - pl.col(".rank").shift(1))
     steps: Any = (
-        ordered.with_columns(step.alias(".step"), jump.alias(".jump"))
+        of.valued.with_columns(rank.alias(".rank"))
+        .sort([*of.keys, TIME])
+        .with_columns(step.alias(".step"), jump.alias(".jump"))
         .filter(pl.col(".step") > 0)
         .select(
             pl.col(".step").min().alias("least"),
@@ -172,49 +176,42 @@ def _intervals(
         )
         .collect(engine="streaming")
     )
-    return [*checks, *_spacing(steps.row(0, named=True), column, source, summary, occasions)]
+    return [_order(in_file, of), *_spacing(steps.row(0, named=True), of, equal=equal)]
 
 
-def _order(found: pl.DataFrame, typed: TypedData, column: str, source: str) -> DataCheck:
+def _order(found: pl.DataFrame, of: _Followed) -> DataCheck:
     count = int(found["n"].item())
     if count == 0:
-        return passed("time.order", "info", "Inside every unit the rows are in order of time.", [column])
-    rows = _source_rows(found["rows"].item().to_list(), typed)
+        return passed("time.order", "info", "Inside every unit the rows are in order of time.", [of.column])
+    rows = _source_rows(found["rows"].item().to_list(), of.rows_each)
     noun = "1 row stands" if count == 1 else f"{count:,} rows stand"
     problem = Problem(
         f"{noun} after a later one of the same unit",
-        place(source, column, rows, count),
+        place(of.source, of.column, rows, count),
         "nothing is to be done: no model here needs sorted rows",
     )
-    return failed("time.order", "info", problem, [column], count, rows)
+    return failed("time.order", "info", problem, [of.column], count=count, rows=rows)
 
 
-def _spacing(
-    steps: Mapping[str, Any],
-    column: str,
-    source: str,
-    summary: Mapping[str, Any],
-    occasions: list[float] | None,
-) -> list[DataCheck]:
-    least, most, where = steps["least"], steps["most"], place(source, column)
+def _spacing(steps: Mapping[str, Any], of: _Followed, *, equal: bool) -> list[DataCheck]:
+    least, most, where = steps["least"], steps["most"], place(of.source, of.column)
     checks = []
-    unequal = occasions is None or not summary["equally_spaced"]
-    if least is not None and most - least > 1e-9 * abs(most) and unequal:
+    if least is not None and most - least > 1e-9 * abs(most) and not equal:
         problem = Problem(
             f"the steps of time are unequal, from {least:g} to {most:g}",
             where,
             "random slopes use the times as they are; choose residual structures that do so too (ar1)",
         )
-        checks.append(failed("time.spacing", "info", problem, [column]))
+        checks.append(failed("time.spacing", "info", problem, [of.column]))
     else:
-        checks.append(passed("time.spacing", "info", "The occasions are equally spaced.", [column]))
-    if occasions is not None and steps["gaps"]:
+        checks.append(passed("time.spacing", "info", "The times are equally spaced.", [of.column]))
+    if of.occasions is not None and steps["gaps"]:
         problem = Problem(
             f"{steps['gaps']:,} times a unit misses one or more occasions between two that it has",
             where,
             "nothing is to be done for mixed models; methods for monotone drop-out need them filled first",
         )
-        checks.append(failed("time.gaps", "info", problem, [column], int(steps["gaps"])))
+        checks.append(failed("time.gaps", "info", problem, [of.column], count=int(steps["gaps"])))
     else:
-        checks.append(passed("time.gaps", "info", "No unit misses an occasion in between.", [column]))
+        checks.append(passed("time.gaps", "info", "No unit misses an occasion in between.", [of.column]))
     return checks

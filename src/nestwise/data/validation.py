@@ -138,8 +138,11 @@ class Validation:
 
 def validation_from_json(content: Mapping[str, Any], failures: pl.DataFrame | None = None) -> Validation:
     """The record that `Validation.to_json` wrote, with the row-level list if it is at hand."""
-    fields = {name: content[name] for name in ("source", "n_rows", "n_columns", "failure_totals", "time")}
-    tables = {name: tuple(content[name]) for name in ("variables", "groups", "missingness", "notes")}
+    names = ("source", "n_rows", "n_columns", "failure_totals", "time")
+    fields: dict[str, Any] = {name: content[name] for name in names}
+    tables: dict[str, Any] = {
+        name: tuple(content[name]) for name in ("variables", "groups", "missingness", "notes")
+    }
     return Validation(
         checks=tuple(_check(check) for check in content["checks"]),
         failures=failures if failures is not None else pl.DataFrame(schema=dict(ROW_FAILURES)),
@@ -177,6 +180,7 @@ def failed(
     level: Level,
     problem: Problem,
     columns: Iterable[str] = (),
+    *,
     count: int = 1,
     rows: Sequence[int] = (),
 ) -> DataCheck:

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from nestwise.config.study import Study, Variable
+from nestwise.config.study import DataDescription, Variable
 from nestwise.data.columns import labels
 from nestwise.data.dataset import ROW, VariableInfo
 from nestwise.data.typed import TypedData
@@ -28,7 +28,7 @@ BATCH = 250_000
 
 CHECKS: Mapping[str, tuple[str, str]] = {
     "values.type": ("not of its type", "mend the value, or list it under data.missing_values"),
-    "values.range": ("outside the declared range", "mend the value, or widen min and max in the study file"),
+    "values.range": ("outside the range", "mend the value, or widen min and max in the study file"),
     "values.levels": ("not one of the declared levels", "mend the value, or add it to levels"),
     "values.finite": ("infinite", "mend the value, or list it under data.missing_values"),
     "ids.present": ("missing in a grouping factor", "fill the id in, or take the row out of the file"),
@@ -45,7 +45,7 @@ PASSED: Mapping[str, str] = {
 
 
 def check_values(
-    typed: TypedData, study: Study, source: str
+    typed: TypedData, study: DataDescription, source: str
 ) -> tuple[list[DataCheck], pl.DataFrame, dict[str, int]]:
     """Judge every value of every row.
 
@@ -80,7 +80,7 @@ def check_values(
     failures = pl.concat(parts)
     if typed.occasions > 1:
         failures = failures.with_columns((pl.col("row") - 1) // typed.occasions + 1)
-    checks = _verdicts(failures, totals, source, typed)
+    checks = _verdicts(failures, totals, source, study)
     return checks, failures, {f"{check}:{column}": count for (check, column), count in totals.items()}
 
 
@@ -90,7 +90,7 @@ def _type_failures(typed: TypedData) -> pl.DataFrame:
     )
 
 
-def _rules(typed: TypedData, study: Study) -> dict[str, Any]:
+def _rules(typed: TypedData, study: DataDescription) -> dict[str, Any]:
     """A pandera column for every column with something to hold it against."""
     import pandera.polars as pa
 
@@ -123,7 +123,8 @@ def _column_checks(info: VariableInfo, declared: Variable) -> list[Any]:
 
 
 def _finite(data: Any) -> pl.LazyFrame:
-    return data.lazyframe.select(pl.col(data.key).is_finite())
+    frame: pl.LazyFrame = data.lazyframe
+    return frame.select(pl.col(data.key).is_finite())
 
 
 def _at_least(lowest: float) -> Any:
@@ -176,8 +177,15 @@ def _listed(batch: pl.DataFrame, cases: pl.DataFrame, names: Mapping[str, str]) 
     return pl.concat(parts).sort("row")
 
 
+def _range(declared: Variable) -> str:
+    """The range as a sentence shows it; a count is at least 0 without being told."""
+    lowest = 0.0 if declared.min is None and declared.type == "count" else declared.min
+    ends = [("from", lowest), ("to", declared.max)]
+    return " ".join(f"{word} {end:g}" for word, end in ends if end is not None)
+
+
 def _verdicts(
-    failures: pl.DataFrame, totals: Mapping[tuple[str, str], int], source: str, typed: TypedData
+    failures: pl.DataFrame, totals: Mapping[tuple[str, str], int], source: str, study: DataDescription
 ) -> list[DataCheck]:
     checks = []
     for name, (what, way_out) in CHECKS.items():
@@ -190,9 +198,11 @@ def _verdicts(
                 shorten(value) for value in part["value"].unique(maintain_order=True).head(3)
             )
             shown = "" if name == "ids.present" else f" ({examples})"
+            if name == "values.range":
+                message += f" {_range(study.variables.get(column, Variable()))}"
             noun = "1 value is" if count == 1 else f"{count:,} values are"
             problem = Problem(f"{noun} {message}{shown}", place(source, column, rows, count), way_out)
-            checks.append(failed(name, "error", problem, [column], count, rows))
+            checks.append(failed(name, "error", problem, [column], count=count, rows=rows))
         if not columns:
-            checks.append(passed(name, "error", PASSED[name], typed.variables))
+            checks.append(passed(name, "error", PASSED[name]))
     return checks
