@@ -66,7 +66,7 @@ def p_value(p: float | None) -> str:
     if p is None:
         return NOTHING
     if p < TENTH * 2:
-        return "< 0.001"
+        return "<\u00a00.001"
     return f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 POOLING_ENGINES = {
@@ -58,6 +59,16 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Raw:
+    """The no-pooling estimates of one coefficient over the groups that have one."""
+
+    term: str
+    n: int
+    mean: float | None
+    sd: float | None
+
+
+@dataclass(frozen=True)
 class PoolingTable:
     """The table of one model: its columns are engines, its rows quantities."""
 
@@ -65,6 +76,7 @@ class PoolingTable:
     engines: tuple[str, ...]
     lines: tuple[Line, ...]
     spreads: tuple[Spread, ...]
+    raw: tuple[Raw, ...] = ()
 
 
 def _estimates(estimates: pl.DataFrame, engines: tuple[str, ...]) -> tuple[Line, ...]:
@@ -146,12 +158,23 @@ def pooling_table(
     present = set(chosen["engine"])
     engines = tuple(engine for engine in POOLING_ENGINES if engine in present)
     own = estimates.filter((pl.col("model") == model) & pl.col("engine").is_in(engines))
+    own_groups = groups.filter((pl.col("model") == model) & pl.col("engine").is_in(engines))
     return PoolingTable(
         model,
         engines,
         _estimates(own, engines),
-        spreads(own, groups.filter(pl.col("model") == model)),
+        spreads(own, own_groups),
+        _raw(own_groups.filter(pl.col("engine") == "unpooled")),
     )
+
+
+def _raw(groups: pl.DataFrame) -> tuple[Raw, ...]:
+    found = []
+    for (term,), part in groups.group_by("term", maintain_order=True):
+        values = part["no_pooling"].drop_nulls()
+        mean = float(np.mean(values.to_numpy())) if len(values) else None
+        found.append(Raw(str(term), len(values), mean, _sd(values)))
+    return tuple(found)
 
 
 def pooling_of(engine: str) -> str:

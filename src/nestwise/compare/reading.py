@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import sqrt
 from statistics import NormalDist
 from typing import Any
 
@@ -15,13 +14,10 @@ from nestwise.compare.numbers import (
     count,
     decimals_for,
     fixed,
-    interval,
-    p_value,
     percent,
     plain,
     plural,
     several,
-    with_error,
 )
 from nestwise.config.study import Study
 
@@ -106,7 +102,7 @@ def read_variance(found: Answer) -> list[Reading]:
     taus = {group: found.value("sd", INTERCEPT, group) or 0.0 for group in varying}
     total = sigma**2 + sum(tau**2 for tau in taus.values())
     parts = [
-        f"{percent(tau**2 / total)} between {plural(noun(found.study, group))} (SD {plain(tau)})"
+        f"{percent(tau**2 / total)} lies between {plural(noun(found.study, group))} (SD {plain(tau)})"
         for group, tau in taus.items()
     ]
     left = "the variance" if found.fixed_terms() == (INTERCEPT,) else "the variance the predictors leave"
@@ -246,126 +242,17 @@ def read_level2(answers: Sequence[Answer], hashes: Mapping[str, str]) -> list[Re
                     continue
                 what = "SD between" if term == INTERCEPT else f"SD of the slope of {term} between"
                 change = 1 - (after / before) ** 2
-                moved = f"{percent(change)} of the variance" if change > 0 else "no less than before"
-                readings.append(
-                    Reading(
-                        "level2",
-                        large.model,
-                        f"With {several(added, 4)} in the model ({large.model} after {small.model}) the "
-                        f"{what} "
-                        f"{plural(noun(large.study, group))} goes from {plain(before)} to {plain(after)}: "
-                        f"{moved}.",
-                    )
+                moved = (
+                    f"explains {percent(change)} of the variance" if change > 0.005 else "explains none of it"
                 )
+                groups = plural(noun(large.study, group))
+                sentence = (
+                    f"With {several(added, 4)} in the model (`{large.model}` after `{small.model}`) the "
+                    f"{what} {groups} goes from {plain(before)} to {plain(after)}: {several(added, 4)} "
+                    f"{moved}."
+                )
+                readings.append(Reading("level2", large.model, sentence))
     return readings
-
-
-@dataclass(frozen=True)
-class Contextual:
-    """Within, between and contextual effect of one covariate in one model."""
-
-    model: str
-    engine: str
-    covariate: str
-    group: str
-    within: float
-    within_se: float | None
-    between: float
-    between_se: float | None
-    contextual: float
-    contextual_se: float | None
-    p: float | None
-
-
-def contextual(found: Answer, covariance: Mapping[str, Mapping[str, float]] | None) -> list[Contextual]:
-    """Compare within and between effects of covariates that are in the model in both parts (rule 11).
-
-    Parameters
-    ----------
-    found : Answer
-        Of a model with fixed effects for the parts made by `derive`.
-    covariance : mapping or None
-        Covariance of the fixed effects, by term and term.
-
-    Returns
-    -------
-    list of Contextual
-        Contextual effect = between - within. Where the covariate itself stands beside its group mean, the
-        coefficient of the mean is the contextual effect and its sum with the other the between effect.
-        Test by the normal distribution; no SE and no p without `covariance`.
-    """
-    study, terms = found.study, set(found.fixed_terms())
-    results = []
-    for mean in (part for part in study.derive if part.kind == "between" and part.as_ in terms):
-        deviation = next(
-            (
-                part.as_
-                for part in study.derive
-                if (part.kind, part.source, part.group) == ("within", mean.source, mean.group)
-                and part.as_ in terms
-            ),
-            None,
-        )
-        inner = deviation or (mean.source if mean.source in terms else None)
-        if inner is None:
-            continue
-        results.append(
-            _contextual(
-                found, mean.source, mean.group or "", inner, mean.as_, deviation is not None, covariance
-            )
-        )
-    return results
-
-
-def _contextual(
-    found: Answer,
-    covariate: str,
-    group: str,
-    inner: str,
-    mean: str,
-    centred: bool,
-    covariance: Mapping[str, Mapping[str, float]] | None,
-) -> Contextual:
-    a, b = found.row("fixed", inner), found.row("fixed", mean)
-    assert a is not None
-    assert b is not None
-    within, second = float(a["estimate"]), float(b["estimate"])
-    shared = covariance.get(inner, {}).get(mean) if covariance else None
-    both: float | None = None
-    if shared is not None and a["std_error"] and b["std_error"]:
-        sign = -2 if centred else 2
-        both = sqrt(max(a["std_error"] ** 2 + b["std_error"] ** 2 + sign * shared, 0.0))
-    between, effect = (second, second - within) if centred else (within + second, second)
-    between_se, effect_se = (b["std_error"], both) if centred else (both, b["std_error"])
-    p = 2 * NormalDist().cdf(-abs(effect / effect_se)) if effect_se else None
-    return Contextual(
-        found.model, found.engine, covariate, group,
-        within, a["std_error"], between, between_se, effect, effect_se, p,
-    )  # fmt: skip
-
-
-def read_contextual(study: Study, part: Contextual) -> Reading:
-    """Say what one unit more means inside a group and between groups."""
-    group = noun(study, part.group)
-    within, _ = with_error(part.within, part.within_se)
-    between, _ = with_error(part.between, part.between_se)
-    effect, error = with_error(part.contextual, part.contextual_se)
-    sentence = (
-        f"One unit more {part.covariate} goes with {within} inside a {group}, and with {between} when the "
-        f"mean of "
-        f"the {group} is one unit higher: the contextual effect is {effect}"
-    )
-    if part.contextual_se:
-        low, high = part.contextual - Z95 * part.contextual_se, part.contextual + Z95 * part.contextual_se
-        sentence += (
-            f" (SE {error}, 95% interval {interval(low, high, part.contextual_se)}, p {_equals(part.p)})"
-        )
-    return Reading("context", part.model, f"{sentence}.")
-
-
-def _equals(p: float | None) -> str:
-    text = p_value(p)
-    return text if text.startswith("<") else f"= {text}"
 
 
 def read_model(found: Answer) -> tuple[Reading, ...]:

@@ -319,7 +319,7 @@ def _levelled(model: Shape) -> Writing:
             )
         )
     etas = [sub(mi("η"), number(at), mi("j")) for at in range(len(term.names))]
-    cloud = Equation(f"Between {term.group}", math(drawn(etas, term)))
+    cloud = Equation(f"Between groups ({term.group})", math(drawn(etas, term)))
     return Writing(
         (first, *spread, *second, cloud),
         (*symbols, *_variance_symbols(term), *_residual_symbol(model)),
@@ -340,7 +340,7 @@ def _crossed(model: Shape) -> Writing:
             mark = [number(at), mo(","), group_index(letter)]
             terms.append(_coefficient(name, sub(mi("η"), *mark)))
             etas.append(sub(mi("η"), number(at), mo(","), mi(letter)))
-        clouds.append(Equation(f"Between {term.group} ({letter})", math(drawn(etas, term, letter))))
+        clouds.append(Equation(f"Between groups ({term.group}, {letter})", math(drawn(etas, term, letter))))
         symbols.extend(_variance_symbols(term, letter))
     left, error, spread = _outcome(model)
     first = Equation("Observations", math(summed(left, terms + _offset(model) + error)))

@@ -112,9 +112,7 @@ class ReportRecord:
         return frame.filter(pl.col("model") == model)
 
     def pictures_of(self, *names: str, model: str | None = None) -> tuple[Picture, ...]:
-        """The figures with one of these names, or drawn once a predictor (`name_predictor`), in their "
-        "order.
-        """
+        """The figures with one of these names, in their order; `name_x` is one of `name` too."""
         return tuple(
             picture
             for name in names

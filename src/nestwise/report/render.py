@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup, escape
 
-from nestwise.report.blocks import Figure, Section
+from nestwise.report.blocks import Block, Figure, Fold, Section
 from nestwise.report.record import ReportRecord
 from nestwise.report.sections.data import data_section, rows_section, validation_section
 from nestwise.report.sections.diagnostics import diagnostics_section
@@ -23,7 +23,8 @@ from nestwise.report.sections.methods import (
     provenance_section,
 )
 from nestwise.report.sections.models import models_section
-from nestwise.report.sections.pooling import pooling_section, shrinkage_section
+from nestwise.report.sections.pooling import pooling_section
+from nestwise.report.sections.shrinkage import shrinkage_section
 from nestwise.report.sections.summary import summary
 from nestwise.report.sections.variance import context_section, variance_section
 
@@ -55,6 +56,14 @@ def prose(text: str) -> Markup:
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped before)
 
 
+def flat(blocks: Iterable[Block]) -> Iterator[Block]:
+    """All blocks, those behind folds too."""
+    for block in blocks:
+        yield block
+        if isinstance(block, Fold):
+            yield from flat(block.blocks)
+
+
 def sections(record: ReportRecord) -> tuple[Section, ...]:
     """The sections of a record that have something to say, in the order of the page.
 
@@ -65,7 +74,7 @@ def sections(record: ReportRecord) -> tuple[Section, ...]:
         (block.picture.model, block.picture.name)
         for section in made.values()
         if section is not None
-        for block in section.blocks
+        for block in flat(section.blocks)
         if isinstance(block, Figure)
     }
     rest = tuple(each for each in record.pictures if (each.model, each.name) not in shown)

@@ -37,6 +37,14 @@ KEPT = frozenset(
 """Elements that only draw; everything else (script, foreignObject, animate, a ...) is dropped."""
 _REFERENCE = re.compile(r"url\(\s*['\"]?#([^)'\"]+)['\"]?\s*\)")
 _OUTSIDE = re.compile(r"url\((?!\s*['\"]?\s*#)|@import|expression\(|javascript:|\\", re.IGNORECASE)
+_LONG = re.compile(r"-?\d+\.\d{3,}(?![\d.]*e)")
+_FONT = re.compile(r"font-family:[^;]*;?\s*")
+FONT = "font-family:'DejaVu Sans','Bitstream Vera Sans',Verdana,Geneva,sans-serif"
+NUMBERS = ("d", "points", "x", "y", "x1", "x2", "y1", "y2", "transform")
+POINTS_A_REM = 12.0
+"""CSS: 16 pixels of 3/4 point."""
+SMALLEST = 0.72
+"""Share of its natural width below which a figure's labels cannot be read."""
 _IMAGE = re.compile(r"^data:image/(png|jpeg);base64,[A-Za-z0-9+/=\s]*$")
 
 
@@ -103,6 +111,20 @@ def _attributes(element: ElementTree.Element, prefix: str) -> None:
             element.attrib[name] = _own(value, prefix)
 
 
+def _shorter(element: ElementTree.Element) -> None:
+    """Drop what the eye does not miss: hundredths of a point, indentation, a font named in every label."""
+    for name in NUMBERS:
+        if name in element.attrib:
+            text = _LONG.sub(lambda match: f"{float(match.group()):.2f}", element.attrib[name])
+            element.attrib[name] = " ".join(text.split())
+    if "style" in element.attrib:
+        element.attrib["style"] = _FONT.sub("", element.attrib["style"]).replace("; ", ";").replace(": ", ":")
+    if _local(element.tag) not in ("text", "tspan") and not (element.text or "").strip():
+        element.text = None
+    if not (element.tail or "").strip():
+        element.tail = None
+
+
 def safe_svg(text: str, key: str, alt: str) -> str:
     """Make a figure fit to stand inside a page.
 
@@ -138,20 +160,24 @@ def safe_svg(text: str, key: str, alt: str) -> str:
     prefix = re.sub(r"[^A-Za-z0-9_-]", "_", key) + "-"
     for element in root.iter():
         _attributes(element, prefix)
-    _size(root)
+        _shorter(element)
     for child in [child for child in root if _local(child.tag) in ("title", "desc")]:
         root.remove(child)  # a browser shows a title as a tooltip; the label below says it to a reader
     # A style sheet inside a figure would style the page; what matplotlib's says goes onto the figure.
-    style = "stroke-linejoin: round; stroke-linecap: butt"
+    style = f"stroke-linejoin:round;stroke-linecap:butt;{FONT};{_size(root)}"
     root.attrib.update({"role": "img", "aria-label": alt, "style": style})
     ElementTree.register_namespace("", SVG)
     return ElementTree.tostring(root, encoding="unicode", short_empty_elements=True)
 
 
-def _size(root: ElementTree.Element) -> None:
-    """Let the page decide the width; keep the natural one as the largest."""
-    width, height = root.attrib.pop("width", ""), root.attrib.pop("height", "")
-    if "viewBox" not in root.attrib and width and height:
-        sizes = [re.sub(r"[^0-9.]", "", size) for size in (width, height)]
+def _size(root: ElementTree.Element) -> str:
+    """Let the page decide the width between what is legible and the natural one, which becomes CSS."""
+    sizes = [re.sub(r"[^0-9.]", "", root.attrib.pop(name, "")) for name in ("width", "height")]
+    if "viewBox" not in root.attrib and all(sizes):
         root.attrib["viewBox"] = f"0 0 {sizes[0]} {sizes[1]}"
-    root.attrib["preserveAspectRatio"] = "xMidYMid meet"
+    box = root.attrib.get("viewBox", "").split()
+    try:
+        width = float(box[2]) / POINTS_A_REM
+    except (IndexError, ValueError):
+        raise UnsafeSvgError("the figure has no size") from None
+    return f"max-width:{width:.2f}rem;min-width:{width * SMALLEST:.2f}rem"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nestwise.compare.numbers import plural
 from nestwise.compare.reading import INTERCEPT, noun
 from nestwise.config.study import Study
 from nestwise.report.blocks import Cell
@@ -46,6 +47,12 @@ def engine_name(engine: str) -> str:
     return ENGINES.get(engine, engine)
 
 
+def unit_of(study: Study, variable: str) -> str:
+    """`, in log pCi/L`, for a caption; "" without a unit."""
+    declared = study.variables.get(variable)
+    return f", in {declared.unit}" if declared is not None and declared.unit else ""
+
+
 def status_cell(status: str) -> Cell:
     """A fit's status as a cell."""
     text, tone = STATUSES.get(status, (status, "attention"))
@@ -54,7 +61,7 @@ def status_cell(status: str) -> Cell:
 
 def quantity(study: Study, component: str, group: str | None, term: str) -> Cell:
     """The name of a quantity, and below it whose it is."""
-    own = f"between {noun(study, group)}" if group else ""
+    own = f"between {plural(noun(study, group))}" if group else ""
     if component == "sd":
         return Cell("SD of the intercept" if term == INTERCEPT else f"SD of the slope of {term}", "", own)
     if component == "cor":

@@ -14,7 +14,6 @@ from nestwise.report.blocks import (
     Facts,
     Fold,
     Heading,
-    Note,
     Section,
     Table,
     Text,
@@ -33,8 +32,6 @@ def data_section(record: ReportRecord) -> Section:
     """State the question and describe the data."""
     validation, study = record.validation, record.study
     blocks: list[Block] = []
-    if study.report.question:
-        blocks.append(Note(study.report.question))
     blocks.append(Facts(tuple(_origin(record))))
     if study.report.notes:
         blocks.append(Text(study.report.notes))
@@ -64,7 +61,8 @@ def _lead(record: ReportRecord) -> str:
     time = validation.get("time") or {}
     if time.get("n_times"):
         unit = f" {time['unit']}" if time.get("unit") else ""
-        text += f", over {count(time['n_times'])} times from {_plain(time.get('first'))} to {_plain(time.get('last'))}{unit}"
+        first, last = _plain(time.get("first")), _plain(time.get("last"))
+        text += f", over {count(time['n_times'])} times from {first} to {last}{unit}"
     missing = [variable for variable in validation.get("variables") or () if variable.get("missing")]
     if missing:
         names = several([str(variable["name"]) for variable in missing], 4)
@@ -73,7 +71,14 @@ def _lead(record: ReportRecord) -> str:
 
 
 def _plain(value: Any) -> str:
-    return plain(value, 4) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return NOTHING if value is None else str(value)
+    return count(int(value)) if float(value).is_integer() else plain(value, 4)
+
+
+def _other(label: Any, name: Any) -> str:
+    """A label that says more than the name does."""
+    return str(label) if label and str(label) != str(name) else ""
 
 
 def _origin(record: ReportRecord) -> list[tuple[str, str]]:
@@ -97,7 +102,7 @@ def _origin(record: ReportRecord) -> list[tuple[str, str]]:
 def _groups(groups: Any) -> Table:
     rows = [
         cells(
-            Cell(str(group["name"]), "", str(group.get("label") or "")),
+            Cell(str(group["name"]), "", _other(group.get("label"), group["name"])),
             count(group.get("n_groups")),
             f"{_plain(group.get('min'))} / {_plain(group.get('median'))} / {_plain(group.get('max'))}",
             count(group.get("singletons")),
@@ -142,7 +147,7 @@ def _variables(variables: Any) -> Table:
         share = percent(variable.get("missing_share")) if missing else ""
         rows.append(
             cells(
-                Cell(f"{variable['name']}{unit}", "", str(variable.get("label") or "")),
+                Cell(f"{variable['name']}{unit}", "", _other(variable.get("label"), variable["name"])),
                 Cell(str(variable.get("type") or NOTHING), "", told),
                 Cell(_values(variable), "", _spread(variable)),
                 Cell(count(missing), "attention" if missing else "", share),

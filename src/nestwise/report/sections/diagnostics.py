@@ -29,8 +29,10 @@ def diagnostics_section(record: ReportRecord) -> Section | None:
             blocks.append(Fold(title, (_table("Checks that passed", passed),)))
     for model in ("", *record.models):
         own = [picture for picture in pictures if picture.model == model]
-        if own:
-            blocks += [Heading(model or "The data"), *figures(own)]
+        if own and model in ("", record.main_model):
+            blocks += [Heading(f"Figures of {model}" if model else "Figures of the data"), *figures(own)]
+        elif own:
+            blocks.append(Fold(f"Figures of {model}", tuple(figures(own))))
     if undrawn:
         rows = tuple(cells(each.title, each.model or "all", each.reason) for each in undrawn)
         table = Table("Figures that were not drawn", ("Figure", "Model", "Why"), rows, "lll")

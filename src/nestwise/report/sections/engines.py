@@ -13,7 +13,7 @@ from nestwise.compare.numbers import (
     plain,
     several,
 )
-from nestwise.report.blocks import Block, Bullets, Cell, Heading, Note, Section, Table, cells, figures
+from nestwise.report.blocks import Block, Bullets, Cell, Fold, Note, Section, Table, cells, figures
 from nestwise.report.record import ReportRecord
 from nestwise.report.words import VERDICTS, quantity
 
@@ -26,19 +26,24 @@ def engines_section(record: ReportRecord) -> Section | None:
     if record.comparison.is_empty():
         return None
     blocks: list[Block] = []
-    for model in record.models:
+    for model in sorted(record.models, key=lambda model: model != record.main_model):
         part = record.of_model(record.comparison, model)
-        if part.is_empty():
-            continue
-        blocks.append(Heading(model))
-        refused = part.filter(pl.col("verdict") == "refused")
-        blocks += [Note(str(reason), "attention") for reason in refused["reason"]]
-        rows = part.filter(pl.col("verdict") != "refused")
-        if not rows.is_empty():
-            blocks.append(_table(record, model, rows))
-            blocks += _reasons(record, rows)
-        blocks += figures(record.pictures_of(*FIGURES, model=model))
+        if not part.is_empty():
+            inside = _one_model(record, model, part)
+            open_one = model == record.main_model
+            blocks += inside if open_one else [Fold(f"The same for {model}", tuple(inside))]
     return Section("engines", "Likelihood beside Bayes", _lead(record.comparison), tuple(blocks))
+
+
+def _one_model(record: ReportRecord, model: str, part: pl.DataFrame) -> list[Block]:
+    blocks: list[Block] = []
+    refused = part.filter(pl.col("verdict") == "refused")
+    blocks += [Note(str(reason), "attention") for reason in refused["reason"]]
+    rows = part.filter(pl.col("verdict") != "refused")
+    if not rows.is_empty():
+        blocks.append(_table(record, model, rows))
+        blocks += _reasons(record, rows)
+    return [*blocks, *figures(record.pictures_of(*FIGURES, model=model))]
 
 
 def _lead(comparison: pl.DataFrame) -> str:
@@ -86,7 +91,7 @@ def _table(record: ReportRecord, model: str, part: pl.DataFrame) -> Table:
     name = method[0] if len(method) else "Likelihood"
     level = f"{record.study.compare.level:.0%}"
     return Table(
-        caption=f"{model}: {name} estimates beside posterior medians, on one parametrisation",
+        caption=f"`{model}`: {name} estimates beside posterior medians, on one parametrisation",
         head=(
             "Quantity",
             f"{name} (lmm)",
@@ -98,7 +103,8 @@ def _table(record: ReportRecord, model: str, part: pl.DataFrame) -> Table:
         ),
         rows=tuple(rows),
         align="lr" + ("r" if with_referee else "") + "rrrl",
-        note="Standard error or posterior SD in brackets. MCSE: Monte Carlo standard error of the median. Under the "
+        note="Standard error or posterior SD in brackets. MCSE: Monte Carlo standard error of the median. "
+        "Under the "
         "verdict, posterior minus likelihood in posterior SDs and in Monte Carlo errors.",
     )
 

@@ -60,7 +60,8 @@ def comparison_section(record: ReportRecord) -> Section | None:
             head=("Model", "Method", "Rows", "Groups", "Parameters", "Log-likelihood", "AIC", "BIC"),
             rows=tuple(rows),
             align="llrrrrrr",
-            note="AIC and BIC are shown where another model has the same rows, the same method and, under REML, the "
+            note="AIC and BIC are shown where another model has the same rows, the same method and, under "
+            "REML, the "
             "same fixed effects.",
         )
     ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nestwise.compare.numbers import count, with_error
-from nestwise.compare.reading import answer
-from nestwise.design.mathml import Shape, Symbol, write
+from nestwise.compare.numbers import NOTHING, count, interval, p_value, plain, plural, several, with_error
+from nestwise.compare.reading import Answer, answer, noun
+from nestwise.design.mathml import Symbol, write
 from nestwise.report.blocks import (
     Block,
     Bullets,
@@ -13,6 +13,7 @@ from nestwise.report.blocks import (
     Formula,
     Heading,
     Mathematics,
+    Note,
     Section,
     Table,
     Text,
@@ -20,7 +21,7 @@ from nestwise.report.blocks import (
 )
 from nestwise.report.record import ReportRecord
 from nestwise.report.ways import five_ways
-from nestwise.report.words import engine_name, quantity
+from nestwise.report.words import engine_name, quantity, unit_of
 
 
 def models_section(record: ReportRecord) -> Section:
@@ -30,9 +31,10 @@ def models_section(record: ReportRecord) -> Section:
         blocks += _one_model(record, model)
     number = len(record.models)
     lead = (
-        f"{'One model was' if number == 1 else f'{number} models were'} asked for. Each is shown as the "
-        f"study file "
-        "writes it and as equations: level 1 describes single rows, level 2 what differs between groups."
+        f"{'One model was' if number == 1 else f'{count(number)} models were'} asked for. Each is shown as "
+        f"the "
+        "study file writes it and as equations: level 1 describes single rows, level 2 what differs between "
+        "groups."
     )
     return Section("models", "Models", lead, tuple(blocks))
 
@@ -44,40 +46,72 @@ def _one_model(record: ReportRecord, model: str) -> list[Block]:
         blocks.append(Text(config.label))
     blocks.append(Formula(config.formula))
     if model not in record.shapes:
-        blocks.append(Text("This model could not be designed; the table of fits gives the reason."))
+        refused = record.designs.get(model, {}).get("refused")
+        blocks.append(Note(str(refused or "This model could not be designed; see Fits."), "attention"))
         return blocks
-    shape = record.shapes[model]
-    writing = write(shape)
+    writing = write(record.shapes[model])
     blocks.append(Mathematics(writing.equations))
-    blocks.append(_key(record, model, shape, writing.symbols))
-    ways = five_ways(shape)
-    if ways and model == record.main_model:
-        inside: list[Block] = [
-            Text("All five are the same model and give the same estimates; each shows another side of it.")
-        ]
-        for position, way in enumerate(ways, start=1):
-            inside += [Heading(f"{position}. {way.title}", 4), Mathematics(way.equations), Text(way.words)]
-        blocks.append(Fold("Five ways to write this model", tuple(inside)))
+    key = _key(record, model, writing.symbols)
+    main = model == record.main_model
+    blocks.append(key if main else Fold(f"Symbols of {model}, with their estimates", (key,)))
+    blocks += _ways(record, model) if main else []
     notes = record.designs.get(model, {}).get("notes") or ()
     if notes:
         blocks.append(Bullets(tuple(str(note) for note in notes)))
     return blocks
 
 
-def _key(record: ReportRecord, model: str, shape: Shape, symbols: tuple[Symbol, ...]) -> Table:
+def _ways(record: ReportRecord, model: str) -> list[Block]:
+    ways = five_ways(record.shapes[model])
+    if not ways:
+        return []
+    inside: list[Block] = [
+        Text("All five are the same model and give the same estimates; each shows another side of it.")
+    ]
+    for position, way in enumerate(ways, start=1):
+        inside += [Heading(f"{position}. {way.title}", 4), Mathematics(way.equations), Text(way.words)]
+    return [Fold("Five ways to write this model", tuple(inside))]
+
+
+def _key(record: ReportRecord, model: str, symbols: tuple[Symbol, ...]) -> Table:
     """What each symbol is called in the tables, with its estimate."""
+    shape = record.shapes[model]
     found = answer(record.study, model, record.estimates, record.fits, record.groups)
-    rows = []
-    for symbol in symbols:
-        row = found.row(symbol.component, symbol.term, symbol.group) if found else None
-        estimate, error = with_error(row["estimate"], row["std_error"]) if row else ("–", "–")
-        name = quantity(record.study, symbol.component, symbol.group, symbol.term)
-        rows.append(cells(Cell(mathml=symbol.mathml), name, estimate, error))
-    groups = ", ".join(f"{count(term.n_groups)} × {term.group}" for term in shape.random) or "no groups"
-    by = f" Estimates by {engine_name(found.engine)}." if found else ""
+    sizes = [f"{count(term.n_groups)} {plural(noun(record.study, term.group))}" for term in shape.random]
+    size = several([f"{count(shape.n)} rows", *dict.fromkeys(sizes)])
+    by = f"; estimates by {engine_name(found.engine)}{unit_of(record.study, shape.outcome)}" if found else ""
     return Table(
-        caption=f"What the symbols of {model} stand for ({count(shape.n)} rows, {groups}).{by}",
-        head=("Symbol", "Quantity", "Estimate", "SE"),
-        rows=tuple(rows),
-        align="llrr",
+        caption=f"Symbols of `{model}` ({size}){by}",
+        head=(
+            "Symbol",
+            "Quantity",
+            "Estimate",
+            "SE",
+            f"{record.study.compare.level:.0%} interval",
+            "df",
+            "p",
+        ),
+        rows=tuple(_symbol(record, found, symbol) for symbol in symbols),
+        align="llrrrrr",
+    )
+
+
+def _symbol(record: ReportRecord, found: Answer | None, symbol: Symbol) -> tuple[Cell, ...]:
+    row = found.row(symbol.component, symbol.term, symbol.group) if found else None
+    name = quantity(record.study, symbol.component, symbol.group, symbol.term)
+    if row is None:
+        return cells(Cell(mathml=symbol.mathml), name, *[NOTHING] * 5)
+    error = row["std_error"]
+    if error is None and row["lower"] is not None and row["upper"] is not None:
+        error = (row["upper"] - row["lower"]) / 4
+    estimate, shown = with_error(row["estimate"], error)
+    tested = symbol.component == "fixed"
+    return cells(
+        Cell(mathml=symbol.mathml),
+        name,
+        estimate,
+        shown if row["std_error"] is not None else "",
+        interval(row["lower"], row["upper"], error),
+        plain(row["df"]) if tested else "",
+        p_value(row["p_value"]) if tested else "",
     )

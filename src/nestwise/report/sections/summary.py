@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from nestwise.compare.numbers import count, p_value, plural, several, with_error
+from nestwise.compare.context import contextual as contextual_effects
+from nestwise.compare.context import equals, read_contextual
+from nestwise.compare.numbers import count, plural, several, with_error
 from nestwise.compare.reading import (
     Answer,
     noun,
-    read_contextual,
     read_level2,
     read_slopes,
     read_variance,
     read_weight,
 )
-from nestwise.compare.reading import contextual as contextual_effects
 from nestwise.report.record import ReportRecord
 from nestwise.report.sections.variance import answers, hashes
 
@@ -59,9 +59,12 @@ def _findings(record: ReportRecord) -> list[str]:
     main = next((each for each in found if each.model == record.main_model), found[-1])
     effects = _effects(main)
     sentences = [effects] if effects else []
-    first = next((each for each in found if read_variance(each)), None)
+    first = next((each for each in reversed(found) if read_variance(each)), None)
     if first is not None:
-        sentences += [reading.sentence for reading in (*read_variance(first)[:1], *read_weight(first))]
+        where = f"In `{first.model}`: " if len(found) > 1 else ""
+        sentences.append(
+            where + " ".join(each.sentence for each in (*read_variance(first)[:1], *read_weight(first)))
+        )
     sentences += [reading.sentence for reading in read_slopes(main)]
     sentences += [reading.sentence for reading in read_level2(found, hashes(record))[-1:]]
     for part in contextual_effects(main, record.covariances.get((main.model, main.engine))):
@@ -76,12 +79,8 @@ def _effects(main: Answer) -> str:
         if row["component"] != "fixed" or row["term"] == "(Intercept)" or row["estimate"] is None:
             continue
         estimate, error = with_error(row["estimate"], row["std_error"])
-        p = f", p {_equals(p_value(row['p_value']))}" if row["p_value"] is not None else ""
+        p = f", p\u00a0{equals(row['p_value'])}" if row["p_value"] is not None else ""
         shown.append(f"{row['term']} {estimate} (SE {error}{p})")
     if not shown:
         return ""
-    return f"Effects in {main.model}: {several(shown, MOST_EFFECTS)}."
-
-
-def _equals(text: str) -> str:
-    return text if text.startswith("<") else f"= {text}"
+    return f"Effects in `{main.model}`: {several(shown, MOST_EFFECTS)}."

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import polars as pl
 
-from nestwise.compare.numbers import interval, p_value, percent, plain, with_error
+from nestwise.compare.context import contextual, read_contextual
+from nestwise.compare.numbers import NOTHING, interval, p_value, percent, plain, several, with_error
 from nestwise.compare.reading import (
     INTERCEPT,
     Answer,
     answer,
-    contextual,
     noun,
-    read_contextual,
     read_level2,
     read_slopes,
     read_variance,
@@ -19,9 +21,14 @@ from nestwise.compare.reading import (
 )
 from nestwise.report.blocks import Block, Bullets, Cell, Heading, Section, Table, cells, figures
 from nestwise.report.record import ReportRecord
-from nestwise.report.words import engine_name, quantity
+from nestwise.report.words import engine_name, quantity, unit_of
 
-FIGURES = ("variance_partition", "within_between")
+DERIVED_COLUMNS = {
+    "icc": "ICC",
+    "variance_share": "Share between groups",
+    "design_effect": "Design effect",
+    "break_even_n": "Rows at which own data outweigh the rest",
+}
 
 
 def answers(record: ReportRecord) -> list[Answer]:
@@ -52,82 +59,99 @@ def variance_section(record: ReportRecord) -> Section | None:
         models = dict.fromkeys(reading.model for reading in readings)
         for model in models:
             sentences = tuple(reading.sentence for reading in readings if reading.model == model)
-            blocks += [Heading(f"What {model} says", 4), Bullets(sentences)]
+            blocks += [Heading(f"What `{model}` says", 4), Bullets(sentences)]
     return Section("variance", "Where the variance lies", _lead(found), tuple(blocks))
 
 
 def _lead(found: list[Answer]) -> str:
-    for each in found:
+    for each in reversed(found):
         first = read_variance(each)
         if first:
-            weight = read_weight(each)
-            return " ".join(
-                [f"In {each.model}: {first[0].sentence}", *(reading.sentence for reading in weight[:1])]
-            )
+            said = " ".join(reading.sentence for reading in (*first[:1], *read_weight(each)[:1]))
+            return f"In `{each.model}`: {said}"
     return (
         "With slopes that vary, how much groups differ depends on where one looks: the variance between "
-        "them is not "
-        "one number, and the SDs of intercept and slopes are given with their correlation."
+        "them is "
+        "not one number, and the SDs of intercept and slopes are given with their correlation."
     )
 
 
 def _partition(record: ReportRecord, found: list[Answer]) -> Table:
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for each in found:
-        sigma = each.value("residual", "sigma")
-        only_intercepts = all(terms == (INTERCEPT,) for terms in each.varying().values())
-        taus = [
-            (group, term, each.value("sd", term, group))
-            for group, terms in each.varying().items()
-            for term in terms
-        ]
-        total = sum((tau or 0.0) ** 2 for _, _, tau in taus) + (sigma or 0.0) ** 2
-        for group, term, tau in taus:
-            share = percent((tau or 0.0) ** 2 / total) if only_intercepts and total else ""
-            name = quantity(record.study, "sd", group, term)
-            rows.append(cells(each.model, Cell(name.text, "", name.detail), plain(tau), _square(tau), share))
-        share = percent((sigma or 0.0) ** 2 / total) if only_intercepts and total else ""
-        rows.append(
-            cells(
-                each.model, Cell("residual SD (σ)", "", "within groups"), plain(sigma), _square(sigma), share
-            )
-        )
-    engines = ", ".join(dict.fromkeys(engine_name(each.engine) for each in found))
+        rows += _sources(record, each)
+    outcomes = {shape.outcome for shape in record.shapes.values()}
+    outcome = outcomes.pop() if len(outcomes) == 1 else ""
+    scale = f" of {outcome}{unit_of(record.study, outcome)}" if outcome else ""
+    engines = several(list(dict.fromkeys(engine_name(each.engine) for each in found)))
     return Table(
-        caption=f"Variance by level, on the scale of {next(iter(record.shapes.values())).outcome if record.shapes else 'the outcome'} ({engines})",
-        head=("Model", "Source", "SD", "Variance", "Share"),
+        caption=f"Standard deviations{scale}, by {engines}",
+        head=("Model", "Source", "SD", f"{record.study.compare.level:.0%} interval", "Variance", "Share"),
         rows=tuple(rows),
-        align="llrrr",
-        note="A share is given where only intercepts vary: with varying slopes it depends on the predictor's value.",
+        align="llrrrr",
+        note="A share is given where only intercepts vary: with varying slopes it depends on the predictor.",
     )
 
 
-def _square(value: float | None) -> str:
-    return plain(None if value is None else value**2)
+def _sources(record: ReportRecord, each: Answer) -> list[tuple[Cell, ...]]:
+    """A row for each SD of a model; the model is named in the first."""
+    named = [
+        row
+        for row in each.estimates
+        if row["component"] in ("sd", "residual") and row["estimate"] is not None
+    ]
+    total = sum(row["estimate"] ** 2 for row in named)
+    shared = total > 0 and all(terms == (INTERCEPT,) for terms in each.varying().values())
+    return [
+        cells(
+            each.model if place == 0 else "",
+            quantity(record.study, row["component"], row["group"], row["term"]),
+            plain(row["estimate"]),
+            interval(row["lower"], row["upper"]),
+            plain(row["estimate"] ** 2),
+            percent(row["estimate"] ** 2 / total) if shared else "",
+        )
+        for place, row in enumerate(named)
+    ]
 
 
 def _derived(record: ReportRecord) -> Table | None:
+    """A row for each fit and grouping factor, a column for each quantity that follows from the variances."""
     part = record.estimates.filter(
-        (pl.col("component") == "derived") & pl.col("engine").is_in(["lmm", "glmm", "pymc"])
+        (pl.col("component") == "derived")
+        & pl.col("engine").is_in(["lmm", "glmm", "pymc"])
+        & pl.col("group").is_not_null()
     )
-    if part.is_empty():
+    present = [term for term in DERIVED_COLUMNS if term in set(part["term"])]
+    if not present:
         return None
-    rows = [
-        cells(
-            row["model"],
-            quantity(record.study, "derived", row["group"], row["term"]),
-            engine_name(row["engine"]),
-            plain(row["estimate"]),
-            interval(row["lower"], row["upper"]),
+    rows = []
+    for (model, engine, group), own in part.group_by("model", "engine", "group", maintain_order=True):
+        by_term = {row["term"]: row for row in own.to_dicts()}
+        rows.append(
+            cells(
+                Cell(str(model), "", f"{engine_name(str(engine))}, {noun(record.study, str(group))}"),
+                *(_with_interval(by_term.get(term)) for term in present),
+            )
         )
-        for row in part.to_dicts()
-    ]
     return Table(
-        caption="What follows from the variances",
-        head=("Model", "Quantity", "Engine", "Estimate", f"{record.study.compare.level:.0%} interval"),
+        caption="What follows from the standard deviations",
+        head=("Fit", *(DERIVED_COLUMNS[term] for term in present)),
         rows=tuple(rows),
-        align="lllrr",
+        align="l" + "r" * len(present),
+        note=f"{record.study.compare.level:.0%} intervals below the estimates, where there are any. With "
+        f"varying "
+        "slopes the ICC, the design effect and the break-even size are those at predictors of 0, and the "
+        "share "
+        "between groups is averaged over the rows.",
     )
+
+
+def _with_interval(row: Mapping[str, Any] | None) -> Cell:
+    if row is None or row["estimate"] is None:
+        return Cell(NOTHING, "quiet")
+    within = interval(row["lower"], row["upper"])
+    return Cell(plain(row["estimate"], 2), "", within if within != NOTHING else "")
 
 
 def context_section(record: ReportRecord) -> Section | None:
@@ -136,7 +160,7 @@ def context_section(record: ReportRecord) -> Section | None:
     for each in answers(record):
         covariance = record.covariances.get((each.model, each.engine))
         for part in contextual(each, covariance):
-            sentences.append(f"{each.model}: {read_contextual(record.study, part).sentence}")
+            sentences.append(f"`{each.model}`: {read_contextual(record.study, part).sentence}")
             for name, value, error in (
                 ("within", part.within, part.within_se),
                 ("between", part.between, part.between_se),
@@ -155,7 +179,7 @@ def context_section(record: ReportRecord) -> Section | None:
         head=("Model", "Covariate", "Effect", "Estimate", "SE", "p"),
         rows=tuple(rows),
         align="lllrrr",
-        note="The contextual effect is tested against zero by its standard error and the normal distribution.",
+        note="The contextual effect is tested against zero by its SE and the normal distribution.",
     )
     lead = (
         "A covariate can act one way inside groups and another way across them; mixing the two is the "

@@ -1,0 +1,87 @@
+"""What partial pooling does to every group."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from nestwise.compare.numbers import NOTHING, count, decimals_for, fixed, plain, plural
+from nestwise.compare.reading import INTERCEPT, answer, noun, read_shrinkage, read_weight
+from nestwise.report.blocks import Block, Bullets, Cell, Section, Table, cells, figures
+from nestwise.report.record import ReportRecord
+from nestwise.report.words import engine_name
+
+MOST_GROUPS = 60
+"""Groups listed in the page; the file has them all."""
+FIGURES = (
+    "pooling_by_size",
+    "pooling_lines",
+    "shrinkage",
+    "pooling_factor",
+    "group_level_predictor",
+    "caterpillar",
+    "league",
+)
+
+
+def shrinkage_section(record: ReportRecord) -> Section | None:
+    """Show what partial pooling does to every group of the main model."""
+    found = answer(record.study, record.main_model, record.estimates, record.fits, record.groups)
+    if found is None or found.groups.is_empty():
+        return None
+    readings = [reading.sentence for reading in (*read_weight(found), *read_shrinkage(found))]
+    blocks: list[Block] = [Bullets(tuple(readings))] if readings else []
+    blocks += figures(record.pictures_of(*FIGURES, model=record.main_model))
+    for (group, term), part in found.groups.group_by("group", "term", maintain_order=True):
+        blocks.append(_groups_table(record, str(group), str(term), part, found.engine))
+    group = str(found.groups["group"][0])
+    number = found.groups.filter(pl.col("group") == group)["label"].n_unique()
+    lead = (
+        f"Partial pooling moves each of the {count(number)} {plural(noun(record.study, group))} of "
+        f"`{record.main_model}` from its own estimate toward what is expected of a group like it: far "
+        f"where its "
+        "own data are few, hardly where they are many."
+    )
+    return Section("shrinkage", "Shrinkage, group by group", lead, tuple(blocks))
+
+
+def _groups_table(record: ReportRecord, group: str, term: str, part: pl.DataFrame, engine: str) -> Table:
+    part = part.sort("n", maintain_order=True)
+    half = MOST_GROUPS // 2
+    cut = part.height > MOST_GROUPS
+    shown = pl.concat([part.head(half), part.tail(half)]) if cut else part
+    note = "Sorted by group size; standard errors in brackets."
+    if cut:
+        note += (
+            f" The {half} smallest and the {half} largest of {count(part.height)} groups; all of them are in "
+            f"`{record.folder}/groups.parquet`."
+        )
+    what = "Intercept" if term == INTERCEPT else f"Slope of {term}"
+    name = noun(record.study, group)
+    return Table(
+        caption=f"{what} of each {name} in `{record.main_model}`, by {engine_name(engine)}",
+        head=(name, "Rows", "No pooling", "Complete pooling", "Partial pooling", "Weight of own data"),
+        rows=tuple(_group(row) for row in shown.iter_rows(named=True)),
+        align="lrrrrr",
+        note=note,
+    )
+
+
+def _group(row: dict[str, object]) -> tuple[Cell, ...]:
+    number = {key: value if isinstance(value, int | float) else None for key, value in row.items()}
+    error = number["partial_pooling_se"] or number["random_effect_se"] or 0.01
+    decimals = decimals_for(error)
+    rows = number["n"]
+    return cells(
+        str(row["label"]),
+        count(None if rows is None else int(rows)),
+        _value(number["no_pooling"], number["no_pooling_se"], decimals),
+        _value(number["complete_pooling"], None, decimals),
+        _value(number["partial_pooling"], number["partial_pooling_se"], decimals),
+        plain(number["pooling_factor"], 2),
+    )
+
+
+def _value(value: float | None, error: float | None, decimals: int) -> Cell:
+    if value is None:
+        return Cell(NOTHING, "quiet")
+    return Cell(fixed(value, decimals), "", f"({fixed(error, decimals)})" if error else "")
