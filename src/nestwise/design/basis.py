@@ -76,7 +76,7 @@ def b_spline(x: FloatArray, df: int | None, degree: int, label: str) -> FloatArr
             )
         )
     knots = _inner_knots(x, (df or degree) - degree, label)
-    return _spline_columns(x, knots, degree)[:, 1:]
+    return _spline_columns(x, knots, degree)
 
 
 def natural_spline(x: FloatArray, df: int, label: str) -> FloatArray:
@@ -104,10 +104,8 @@ def natural_spline(x: FloatArray, df: int, label: str) -> FloatArray:
         If the values are too few for the knots.
     """
     knots = _inner_knots(x, df - 1, label)
-    ends = np.array([x.min(), x.max()])
-    bends = _spline_columns(ends, knots, 3, ends=ends, derivative=2)[:, 1:]
-    q, _ = np.linalg.qr(bends.T, mode="complete")
-    return _spline_columns(x, knots, 3)[:, 1:] @ q[:, 2:]
+    q, _ = np.linalg.qr(_bends(x, knots).T, mode="complete")
+    return _spline_columns(x, knots, 3) @ q[:, 2:]
 
 
 def _inner_knots(x: FloatArray, count: int, label: str) -> FloatArray:
@@ -124,21 +122,22 @@ def _inner_knots(x: FloatArray, count: int, label: str) -> FloatArray:
     return knots
 
 
-def _spline_columns(
-    x: FloatArray,
-    knots: FloatArray,
-    degree: int,
-    ends: FloatArray | None = None,
-    derivative: int = 0,
-) -> FloatArray:
+def _spline_columns(x: FloatArray, knots: FloatArray, degree: int) -> FloatArray:
+    """B-splines over the range of x, without the first, which the intercept stands for."""
+    from formulaic.transforms.basis_spline import basis_spline
+
+    columns = basis_spline(x, knots=list(knots), degree=degree, _state={})
+    return np.column_stack([np.asarray(column, dtype=np.float64) for column in columns.values()])
+
+
+def _bends(x: FloatArray, knots: FloatArray) -> FloatArray:
+    """Second derivatives of the same cubic B-splines at both ends of the range of x, (2, columns)."""
     from scipy.interpolate import BSpline
 
-    low, high = (x.min(), x.max()) if ends is None else ends
-    sequence = np.concatenate([[low] * (degree + 1), knots, [high] * (degree + 1)])
-    size = len(sequence) - degree - 1
-    if derivative == 0:
-        return np.asarray(BSpline.design_matrix(x, sequence, degree).toarray())
-    return np.asarray(BSpline(sequence, np.eye(size), degree).derivative(derivative)(x))
+    ends = np.array([x.min(), x.max()])
+    sequence = np.concatenate([np.repeat(ends[0], 4), knots, np.repeat(ends[1], 4)])
+    splines = BSpline(sequence, np.eye(len(knots) + 4), 3)
+    return np.asarray(splines.derivative(2)(ends))[:, 1:]
 
 
 def polynomial_contrasts(levels: int) -> tuple[FloatArray, tuple[str, ...]]:
