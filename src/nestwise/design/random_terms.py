@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nestwise.design.columns import AnalysisRows
+from nestwise.design.columns import AnalysisRows, is_levels
 from nestwise.design.formula import Formula, RandomPart
 from nestwise.design.grouping import Factor, Keys, group_codes
 from nestwise.design.matrix import model_matrix
@@ -55,7 +55,8 @@ def _random_term(
     part: RandomPart, table: AnalysisRows, factor: Factor, keys: Mapping[str, Keys]
 ) -> RandomTerm:
     Z, names = model_matrix(part.terms, table)
-    if not part.correlated and len(names) > len(part.terms):
+    levels = any(is_levels(each, table) for term in part.terms for each in term)
+    if not part.correlated and (levels or len(names) > len(part.terms)):
         raise Refusal(
             Problem(
                 f"{part} has a categorical variable or a basis of several columns left of ||",

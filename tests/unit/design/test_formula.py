@@ -1,0 +1,314 @@
+"""Formulas are read, and nothing in them is ever run."""
+
+import ast
+import inspect
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+import nestwise.design
+from nestwise.design.formula import parse
+from nestwise.design.functions import FUNCTIONS
+from nestwise.design.syntax import number_text
+from nestwise.design.terms import MAX_TERMS, term_label
+from nestwise.errors import FormulaError
+
+
+def fixed(text):
+    return [term_label(term) for term in parse(text).fixed]
+
+
+def random_parts(text):
+    return [str(part) for part in parse(text).random]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("y ~ x + (x | g)", ["(1 + x | g)"]),
+        ("y ~ x + (1 + x || g)", ["(1 + x || g)"]),
+        ("y ~ x + (0 + x | g)", ["(0 + x | g)"]),
+        ("y ~ x + (x - 1 | g)", ["(0 + x | g)"]),
+        ("y ~ x + (-1 + x | g)", ["(0 + x | g)"]),
+        ("y ~ (1 | a/b)", ["(1 | a)", "(1 | a:b)"]),
+        ("y ~ (1 | a/b/c)", ["(1 | a)", "(1 | a:b)", "(1 | a:b:c)"]),
+        ("y ~ (1 | a:b)", ["(1 | a:b)"]),
+        ("y ~ (1 | (a:b))", ["(1 | a:b)"]),
+        ("y ~ (1 | a/(b/c))", ["(1 | a)", "(1 | a:b)", "(1 | a:b:c)"]),
+        ("y ~ x + (1 | g) + (0 + x | g)", ["(1 | g)", "(0 + x | g)"]),
+        ("y ~ x + (1 | g) + (1 | h)", ["(1 | g)", "(1 | h)"]),
+        ("y ~ (x:z | g)", ["(1 + x:z | g)"]),
+        ("y ~ (x * z || g)", ["(1 + x + z + x:z || g)"]),
+        ("y ~ x + ((x | g))", ["(1 + x | g)"]),
+        ("y ~ (1 | g) + x", ["(1 | g)"]),
+    ],
+)
+def test_random_terms(text, expected):
+    assert random_parts(text) == expected
+
+
+def test_the_parts_of_a_formula():
+    formula = parse("log(y) ~ x * z + offset(log(n)) + (x | school/class)")
+    assert formula.outcome.name == "log(y)"
+    assert formula.outcome.columns == ("y",)
+    assert formula.outcome.kind == "transformed"
+    assert [term_label(term) for term in formula.fixed] == ["(Intercept)", "x", "z", "x:z"]
+    assert formula.groups == ("school", "school:class")
+    assert formula.variables == ("y", "x", "z", "n", "school", "class")
+    assert formula.random[0].names == ("(Intercept)", "x")
+    assert formula.intercept
+    assert len(formula.offsets) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("log.radon ~ basement + (1 | county)", ("log.radon", "basement", "county")),
+        ("`größe in cm` ~ `2nd` + (1 | `the school`)", ("größe in cm", "2nd", "the school")),
+        ("größe ~ 年齢 + (1 | école)", ("größe", "年齢", "école")),
+        ("y\n  ~ x\r\n\t+ (1\n|\ng)", ("y", "x", "g")),
+        ("y~.x+..1+x_1", ("y", ".x", "..1", "x_1")),
+        ("y ~ log", ("y", "log")),
+        ("y ~ `TRUE`", ("y", "TRUE")),
+    ],
+)
+def test_names_of_every_kind(text, columns):
+    assert parse(text).variables == columns
+
+
+def test_cbind_is_an_outcome_of_two_parts():
+    outcome = parse("cbind(success, n - success) ~ x + (1 | g)").outcome
+    assert outcome.kind == "cbind"
+    assert outcome.name == "cbind(success, n - success)"
+    assert outcome.columns == ("success", "n")
+
+
+# text, a word of the complaint, the character it points at
+WRONG = [
+    ("y", "no ~", 2),
+    ("~ x", "no outcome", 1),
+    ("y ~", "nothing stands", 4),
+    ("y ~ x ~ z", "second ~", 7),
+    ("y ~ (x", "not closed", 5),
+    ("y ~ log(x", "not closed", 8),
+    ("y ~ x)", "not opened", 6),
+    ("y ~ ()", "empty", 6),
+    ("y ~ x +", "ends too early", 8),
+    ("y ~ + * x", "lacks a term before", 7),
+    ("y ~ x z", "does not belong", 7),
+    ("y ~ x | g", "outside parentheses", 7),
+    ("y ~ x || g", "outside parentheses", 7),
+    ("y ~ (1 | )", "lacks a term", 10),
+    ("y ~ ( | g)", "lacks a term", 7),
+    ("y ~ (0 | g)", "nothing varies", 5),
+    ("y ~ (x | g | h)", "two |", 12),
+    ("y ~ (1 | g + h)", "not a grouping factor", 12),
+    ("y ~ (1 | g*h)", "not a grouping factor", 11),
+    ("y ~ (1 | 1)", "not a grouping factor", 10),
+    ("y ~ (1 | log(g))", "not a grouping factor", 10),
+    ("y ~ (1 | g/g)", "nested in itself", 11),
+    ("y ~ x * (1 | g)", "random term cannot", 9),
+    ("y ~ x - (1 | g)", "random term cannot", 9),
+    ("y ~ x + (1 | g) + (x | g)", "varies twice", 25),
+    ("y ~ (1 | a:b) + (1 | b:a)", "varies twice", 25),
+    ("y ~ 2", "not a term", 5),
+    ("y ~ 0", "fixed part is empty", 5),
+    ("y ~ x - z", "never added", 9),
+    ("y ~ x + y", "its own predictors", 9),
+    ("log(y) ~ x + y", "its own predictors", 14),
+    ("y ~ (y | g)", "its own predictors", 6),
+    ("y ~ x:2", "part of an interaction", 7),
+    ("y ~ (a + b)^z", "exponent", 13),
+    ("y ~ (a + b)^99", "exponent", 13),
+    ("y ~ (a + b)^2.5", "exponent", 13),
+    ("y ~ .", "all other columns", 5),
+    ("y ~ I(x:z)", "not arithmetic", 8),
+    ("y ~ I(factor(x))", "inside arithmetic", 7),
+    ("y ~ I(poly(x, 2))", "inside arithmetic", 7),
+    ("y ~ log()", "number of arguments", 5),
+    ("y ~ log(x, 2)", "number of arguments", 5),
+    ("y ~ log(x, )", "lacks an argument", 12),
+    ("y ~ I(2)", "holds no column", 5),
+    ("y ~ poly(x, 99)", "whole number from 1 to 10", 13),
+    ("y ~ poly(x, 2.5)", "whole number", 13),
+    ("y ~ poly(x, z)", "whole number", 13),
+    ("y ~ poly(x, 2, degree = 3)", "twice", 5),
+    ("y ~ poly(x, knots = 3)", "does not take", 21),
+    ("y ~ scale(x, center = 3)", "not TRUE or FALSE", 23),
+    ("y ~ log(TRUE)", "not numbers", 9),
+    ("y ~ I(x * TRUE)", "not numbers", 11),
+    ("y ~ offset(x):z", "offset()", 5),
+    ("y ~ x - offset(z)", "offset()", 9),
+    ("y ~ cbind(a, b)", "makes an outcome", 5),
+    ("1 ~ x", "no column", 1),
+    ("(1 | g) ~ x", "left of ~", 1),
+    ("y ~ x = 2", "no meaning", 7),
+    ("y ~ NULL", "reserved", 5),
+    ("y ~ 1e999", "too large", 5),
+    ("y ~ x %% 2", "%in%", 7),
+    ("y ~ _x", "begin with _", 5),
+    ("y ~ ``", "backtick", 5),
+    ("y ~ `x", "backtick", 5),
+]
+
+
+@pytest.mark.parametrize(("text", "what", "character"), WRONG, ids=[case[0] for case in WRONG])
+def test_what_is_wrong_is_said_with_its_place_and_the_way_out(text, what, character):
+    with pytest.raises(FormulaError) as caught:
+        parse(text)
+    (problem,) = caught.value.problems
+    assert what in problem.what
+    assert problem.where.endswith(f"character {character}")
+    assert problem.way_out
+
+
+def test_an_unknown_function_is_answered_with_the_list_and_a_guess():
+    with pytest.raises(FormulaError) as caught:
+        parse("y ~ sqr(x)")
+    assert "did you mean sqrt()" in str(caught.value)
+    assert all(name in str(caught.value) for name in FUNCTIONS)
+
+
+HOSTILE = [
+    "",
+    " \n\t ",
+    "y ~ I(__import__('os').system('x'))",
+    "y ~ I(__import__(os).system(x))",
+    "y ~ __import__",
+    "y ~ `__import__`",
+    "y ~ `x`.__class__",
+    "y ~ x.__class__.__bases__",
+    "y ~ {__import__('os').system('x')}",
+    'y ~ Q("x")',
+    "y ~ C(x)",
+    "y ~ C(x, contr.treatment(base=1))",
+    "y ~ eval(x)",
+    "y ~ exec(x)",
+    "y ~ open(x)",
+    "y ~ os.system(x)",
+    "y ~ np.log(x)",
+    "y ~ log.__call__(x)",
+    "y ~ x[0]",
+    "y ~ x$y",
+    "y ~ x@y",
+    "y ~ (lambda: 1)()",
+    "y ~ lambda x: x",
+    "y ~ [x for x in z]",
+    "y ~ x; import os",
+    "y ~ x # comment",
+    "y ~ x if z else w",
+    "y ~ x := 3",
+    "y ~ f'{x}'",
+    "y ~ \\x41",
+    "y ~ x\x00",
+    "y ~ `x\x00`",
+    "y ~ \u202ex",
+    "y ~ <script>alert(1)</script>",
+    "y ~ !x",
+    "y ~ x < 3",
+    "y ~ %system%",
+    "(" * 10_000 + "y ~ x",
+    "y ~ " + "(" * 10_000 + "x" + ")" * 10_000,
+    "y ~ " + "(" * 900 + "x" + ")" * 900,
+    "y ~ " + "log(" * 400 + "x" + ")" * 400,
+    "y ~ x" + "+x" * 500_000,
+    "y ~ x" + "+x" * 900,
+    "y ~ " + "-" * 900 + "x",
+    "y ~ x" + "^x" * 299,
+    "y ~ x" + "^2" * 299,
+    "y ~ I(9" + "^9" * 200 + ")",
+    "y ~ `" + "a" * 1_000_000 + "`",
+    "y ~ " + "1" * 1900,
+    "y ~ " + "*".join(f"v{i}" for i in range(200)),
+    "y ~ (" + "+".join(f"v{i}" for i in range(100)) + ")^20",
+    "y ~ " + ":".join(f"(a{i}+b{i})" for i in range(60)),
+    "y ~ " + "/".join(f"(a{i}+b{i})" for i in range(60)) + "*" + "*".join("cdefghijklmn"),
+]
+
+
+@pytest.mark.parametrize(
+    "text", HOSTILE, ids=[f"{number}: {text[:24]!a}" for number, text in enumerate(HOSTILE)]
+)
+def test_hostile_formulas_end_in_one_sentence_at_once(text):
+    start = time.perf_counter()
+    with pytest.raises(FormulaError) as caught:
+        parse(text)
+    assert time.perf_counter() - start < 0.5
+    assert len(str(caught.value)) < 500
+    assert "\n" not in str(caught.value)
+
+
+def test_the_longest_sums_that_are_read_are_read_without_deep_recursion():
+    assert len(parse("y ~ " + "+".join(f"a{i}" for i in range(299))).fixed) == 300
+    assert len(fixed("y ~ I(x" + "+x" * 290 + ")")) == 2
+    assert len(fixed("y ~ " + ":".join(f"a{i}" for i in range(280)))) == 2
+    assert len(fixed("y ~ " + "/".join(f"a{i}" for i in range(280)))) == 281
+
+
+def test_time_stays_bounded_as_products_grow():
+    for degree in range(1, 21):
+        for width in (2, 10, 60):
+            start = time.perf_counter()
+            try:
+                count = len(parse("y ~ (" + "+".join(f"v{i}" for i in range(width)) + f")^{degree}").fixed)
+                assert count <= MAX_TERMS + 1
+            except FormulaError as error:
+                assert "multiplies out" in str(error)  # noqa: PT017 (either outcome is right)
+            assert time.perf_counter() - start < 0.5
+
+
+def test_token_soup_is_read_or_refused_and_nothing_else():
+    pieces = [
+        *("x", "z", "g", "0", "1", "2.5", "+", "+", "-", "*", "/", ":", "^", "**", "%in%", "|", "||"),
+        *("(", ")", "(", ")", "~", ",", "=", "log(", "I(", "poly(", "bs(", "scale(", "factor(", "offset("),
+        *("cbind(", "df", "TRUE", "(1|g)", "(x||g)", "`a b`", "__x", "'", "[", ".", "1e9"),
+    ]
+    dice = random.Random(7)
+    read = 0
+    for _ in range(20_000):
+        text = "y~" + " ".join(dice.choices(pieces, k=dice.randint(1, 12)))
+        try:
+            formula = parse(text)
+        except FormulaError:
+            continue
+        read += 1
+        assert formula == parse(text)
+        # what is read can be written down again and says the same
+        again = " + ".join(
+            [*(term_label(term) if term else "1" for term in formula.fixed), *map(str, formula.random)]
+        )
+        if not formula.intercept:
+            again = "0 + " + again
+        second = parse("y ~ " + again)
+        assert [set(term) for term in second.fixed] == [set(term) for term in formula.fixed]
+        assert list(map(str, second.random)) == list(map(str, formula.random))
+    assert read > 200
+
+
+def test_no_code_of_the_design_evaluates_text():
+    forbidden = {"eval", "exec", "compile", "__import__", "getattr", "globals", "locals", "vars"}
+    for path in Path(inspect.getfile(nestwise.design)).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in forbidden, f"{path.name} calls {node.func.id}"
+            if isinstance(node, ast.ImportFrom | ast.Import):
+                names = [alias.name for alias in node.names]
+                assert not {"model_matrix", "Formula"} & set(names) or "formulaic" not in ast.dump(node)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (2.0, "2"),
+        (0.1, "0.1"),
+        (1e5, "1e+05"),
+        (123456.0, "123456"),
+        (1e-5, "1e-05"),
+        (0.0001, "1e-04"),
+        (0.0, "0"),
+    ],
+)
+def test_numbers_are_written_as_r_prints_them(value, text):
+    assert number_text(value) == text
