@@ -147,7 +147,6 @@ def prepared(path: Path, results: Path) -> tuple[Any, Any]:
     study = file.study
     from nestwise.data.contract import validate
     from nestwise.data.prepare import load_dataset, prepare, save_dataset
-
     from nestwise.data.read import read
     from nestwise.data.source import locate
 

@@ -88,9 +88,8 @@ class Case:
         return prepare(typed, validation, self.name, study.groups, study.time, study.derive)
 
     def design(self, formula: str, reml: bool) -> Any:
-        from nestwise.design.build import build_design
-
         from nestwise.config.study import Model
+        from nestwise.design.build import build_design
 
         model = Model(formula=formula, reml=reml)
         return self.once((formula, reml), lambda: build_design(self.dataset(), "m", model))

@@ -90,6 +90,35 @@ profile_rows <- function(fit) {
   data.frame(name = rownames(intervals), lower = unname(intervals[, 1]), upper = unname(intervals[, 2]))
 }
 
+# lme4 profiles the ML likelihood even of a REML fit. The profile of the restricted likelihood of a random
+# intercept, from lme4's own criterion at given (tau, sigma), other parameters at their best.
+restricted_profile <- function(fit) {
+  criterion <- getME(fit, "devfun")
+  space <- environment(criterion)
+  df <- nobs(fit) - length(fixef(fit))
+  value <- function(tau, sigma) {
+    criterion(tau / sigma)
+    squares <- space$resp$wrss() + space$pp$sqrL(1)
+    space$pp$ldL2() + space$pp$ldRX2() + df * log(2 * pi * sigma^2) + squares / sigma^2
+  }
+  tau <- attr(VarCorr(fit)[[1]], "stddev")
+  sigma <- sigma(fit)
+  best <- value(tau, sigma)
+  free <- function(fixed, name, start) {
+    other <- function(log_value) {
+      if (name == "tau") value(fixed, exp(log_value)) else value(exp(log_value), fixed)
+    }
+    optimize(other, log(start) + c(-2, 2), tol = 1e-10)$objective - best - qchisq(0.95, 1)
+  }
+  limits <- function(name, centre, start) {
+    search <- function(range) uniroot(function(x) free(x, name, start), range, tol = 1e-9 * centre)$root
+    c(search(centre * c(0.02, 1)), search(centre * c(1, 8)))
+  }
+  rows <- rbind(limits("tau", tau, sigma), limits("sigma", sigma, tau))
+  group <- names(VarCorr(fit))
+  data.frame(name = c(paste0("sd_(Intercept)|", group), "sigma"), lower = rows[, 1], upper = rows[, 2])
+}
+
 polish <- lmerControl(optimizer = "bobyqa", calc.derivs = FALSE, optCtrl = list(rhobeg = 1e-3, rhoend = 1e-9))
 
 # The best of several starts: from its own start lme4 ends on a false boundary for radon with varying slopes
@@ -125,8 +154,9 @@ peer <- function(data, formula, reml = TRUE, profile = FALSE, kr = FALSE, groups
     criterion = if (reml) unname(REMLcrit(fit)) else unname(deviance(fit)), aic = AIC(fit), bic = BIC(fit)
   ))
   if (kr) said$kenward_roger <- kenward_roger(fit)
-  if (profile) said$profile <- profile_rows(fit)
   if (groups) said$groups <- group_rows(fit)
+  # Last, because profiling leaves lme4's object at other parameters.
+  if (profile) said$profile <- if (reml) restricted_profile(fit) else profile_rows(fit)
   said
 }
 

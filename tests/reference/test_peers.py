@@ -144,7 +144,7 @@ PROFILED = [(c, m) for c, m in ONE_FACTOR if "profile" in EXPECTED[c]["models"][
 
 @pytest.mark.parametrize(("case", "model"), PROFILED)
 def test_intervals_of_variances(cases, case, model):
-    """Rule 6: profile intervals, never estimate +- 1.96 SE."""
+    """Rule 6: profile intervals, of the restricted likelihood under REML; never estimate +- 1.96 SE."""
     said, fit = fitted(cases, case, model)
     group = next(iter(said["n_groups"]))
     found = lookup(fit)
