@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from nestwise.figures.drawing import (
     Drawing,
@@ -63,7 +63,7 @@ def caterpillar(
     rows = _ordered(groups, group, term)
     if rows.height == 0:
         raise cannot("caterpillar", f"there are no random effects of {group} on {term}")
-    reach = float(norm.ppf((1 + level) / 2))
+    reach = float(ndtri((1 + level) / 2))
     centre, error = column(rows, "random_effect"), np.nan_to_num(column(rows, "random_effect_se"))
     lower, upper = centre - reach * error, centre + reach * error
     inner = COMPARISON * error if comparison else None
@@ -76,7 +76,7 @@ def caterpillar(
     caption = _caption(rows, wording, group, term, level, comparison, away)
     alt = (
         f"Caterpillar plot of {plural(rows.height, wording.group(group))} in order of their effect on the "
-        f"{wording.coefficient(term)}, from {plain(rows['label'][0])} to {plain(rows['label'][-1])}, with intervals; "
+        f"{wording.coefficient(term)}, from {wording.who(group, rows['label'][-1])} to {wording.who(group, rows['label'][0])}, with intervals; "
         f"{int(away.sum())} intervals exclude zero."
     )
     data = rows.select("label", "n", "random_effect", "random_effect_se").with_columns(
@@ -88,7 +88,7 @@ def caterpillar(
 def _ordered(groups: pl.DataFrame, group: str, term: str) -> pl.DataFrame:
     return groups.filter(
         (pl.col("group") == group) & (pl.col("term") == term) & pl.col("random_effect").is_not_null()
-    ).sort("random_effect", "label")
+    ).sort("random_effect", "label", descending=[True, False])
 
 
 def _labelled(
@@ -108,7 +108,7 @@ def _labelled(
     limits = span(lower, upper, [0.0])
     for k, axes in enumerate(panels):
         part = slice(k * length, min((k + 1) * length, rows.height))
-        places = np.arange(part.stop - part.start, dtype=np.float64) + (length - (part.stop - part.start))
+        places = length - 1 - np.arange(part.stop - part.start, dtype=np.float64)
         _bars(axes, places, centre[part], lower[part], upper[part], away[part])
         if inner is not None:
             axes.hlines(
@@ -192,7 +192,7 @@ def _unlabelled(
     axes.set_xlabel(f"rank of the {name}")
     axes.set_ylabel(plain(axis, 80))
     for k, (ends, x, ha, va) in enumerate(
-        ((rows["label"][-5:][::-1], 0.02, "left", "top"), (rows["label"][:5], 0.98, "right", "bottom"))
+        ((rows["label"][:5], 0.98, "right", "top"), (rows["label"][-5:][::-1], 0.02, "left", "bottom"))
     ):
         words = "\n".join([("highest", "lowest")[k] + ":", *(plain(label, 24) for label in ends)])
         axes.text(
@@ -219,11 +219,11 @@ def _caption(
     away: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
 ) -> str:
     name = wording.group(group)
-    low, high = rows.row(0, named=True), rows.row(-1, named=True)
+    high, low = rows.row(0, named=True), rows.row(-1, named=True)
     sentences = [
         f"How far the {wording.coefficient(term)} of each {name} lies from what the fixed effects expect, with "
-        f"{level:.0%} intervals: from {say(low['random_effect'])} ({plain(low['label'])}) to "
-        f"{say(high['random_effect'])} ({plain(high['label'])}). {int(away.sum())} of {rows.height:,} intervals "
+        f"{level:.0%} intervals: from {say(low['random_effect'])} ({wording.who(group, low['label'])}) to "
+        f"{say(high['random_effect'])} ({wording.who(group, high['label'])}). {int(away.sum())} of {rows.height:,} intervals "
         "exclude zero (drawn darker)."
     ]
     if comparison:
@@ -366,13 +366,18 @@ def _league_figure(table: pl.DataFrame, wording: Wording, group: str) -> Figure:
 def _league_caption(table: pl.DataFrame, wording: Wording, group: str, term: str, level: float) -> str:
     name, count = wording.group(group), table.height
     width = float(np.median(column(table, "rank_upper") - column(table, "rank_lower")))
-    top = [plain(label) for label in table["label"][:3]]
+    top = [wording.who(group, label) for label in table["label"][:3]]
     first = table.row(0, named=True)
     above = int((column(table, "rank_upper") < (count + 1) / 2).sum())
     below = int((column(table, "rank_lower") > (count + 1) / 2).sum())
     return (
         f"Expected rank on the {wording.coefficient(term)} with {level:.0%} rank intervals. The three highest are "
-        f"{listed(top)}, yet even {plain(first['label'])} may rank anywhere from {first['rank_lower']:.0f} to "
-        f"{first['rank_upper']:.0f}; the typical interval spans {width:.0f} of {count} ranks. Only "
-        f"{plural(above, name)} can be placed in the upper half with confidence, and {below} in the lower."
+        f"{listed(top)}, yet even {wording.who(group, first['label'])} may rank anywhere from {first['rank_lower']:.0f} to "
+        f"{first['rank_upper']:.0f}; the typical interval spans {width:.0f} of {count} ranks. "
+        f"{_counted(above, name)} can be placed in the upper half with confidence, {_counted(below, name)} in the "
+        "lower half."
     )
+
+
+def _counted(count: int, name: str) -> str:
+    return f"only {plural(count, name)}" if count else f"no {name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -78,6 +79,11 @@ class Wording:
         """What one group of a factor is called."""
         return plain(self.groups.get(factor) or factor, 30)
 
+    def who(self, factor: str, label: str) -> str:
+        """Return a group as a sentence names it: `county 70`, where the label alone would be a bare number."""
+        short = plain(label, 24)
+        return f"{self.group(factor)} {short}" if short[:1].isdigit() else short
+
     def coefficient(self, term: str) -> str:
         """What a coefficient that varies is called."""
         return "intercept" if term == INTERCEPT else f"slope of {plain(term, 30)}"
@@ -100,6 +106,16 @@ def plain(text: object, limit: int = 28) -> str:
     )
     line = " ".join(visible.split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def squared(unit: str) -> str:
+    """Return the square of a unit: `ms²`, `(log pCi/L)²`."""
+    return f"({unit})²" if re.search(r"[\s/*·^-]", unit) else f"{unit}²"
+
+
+def exact(value: float) -> str:
+    """Return a value as a tick or a sentence quotes it from data: no zeros added."""
+    return f"{value:.6g}".replace("-", "−")
 
 
 def say(value: float | None, digits: int = 3) -> str:

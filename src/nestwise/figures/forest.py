@@ -16,7 +16,7 @@ from nestwise.figures.drawing import (
     say,
     span,
 )
-from nestwise.figures.theme import ENGINE_NOTIONS, INK, PAPER, new_figure, quiet
+from nestwise.figures.theme import ENGINE_NOTIONS, INK, new_figure, quiet
 
 PANELS = 16
 ENGINES = ("pooled", "lmm", "mixedlm", "pymc")
@@ -116,10 +116,9 @@ def _forest_panel(
             [row["estimate"]],
             [place],
             marker=notion.marker,
-            markersize=6,
+            markersize=6.5,
             color=notion.color,
-            markeredgecolor=PAPER,
-            markeredgewidth=0.6,
+            markeredgewidth=0,
             linestyle="none",
         )
     values = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from nestwise.config.study import Study
-from nestwise.data.dataset import ROW, Dataset
-from nestwise.data.derive import derive
+from nestwise.data.dataset import Dataset
+from nestwise.diagnose.rows import analysis_rows
 from nestwise.figures.drawing import INTERCEPT, FloatArray, Wording
 from nestwise.results import TABLES, empty
 from nestwise.storage import read_json
@@ -69,8 +69,6 @@ class FigureInputs:
         if time is not None and time.unit and time.column in variables:
             known = variables[time.column]
             if known.unit is None:
-                from dataclasses import replace
-
                 variables[time.column] = replace(known, unit=time.unit)
         labels = {name: group.label for name, group in self.config.groups.items() if group.label}
         return Wording(outcome, variables, labels, self.dataset.time)
@@ -144,7 +142,7 @@ class ModelTables:
     groups, predictions : DataFrame
         Of `engine`.
     rows : DataFrame
-        The analysis rows with `label` and the columns of the data set, derived columns of this set.
+        See `diagnose.rows.analysis_rows`.
     """
 
     model: str
@@ -219,51 +217,12 @@ def model_tables(inputs: FigureInputs, model: str) -> ModelTables:
         estimates=estimates,
         groups=own,
         predictions=predictions,
-        rows=_rows(inputs, predictions, group, own["label"].to_list()),
+        rows=analysis_rows(inputs.dataset, predictions, group, own["label"].to_list()),
     )
 
 
 def _outcome(formula: str) -> str:
     return formula.partition("~")[0].strip().strip("`")
-
-
-def _rows(inputs: FigureInputs, predictions: pl.DataFrame, group: str, labels: list[str]) -> pl.DataFrame:
-    """Return the analysis rows; derived columns are those of this set of rows, as in the design."""
-    if predictions.height == 0 or not group:
-        return pl.DataFrame()
-    dataset = inputs.dataset
-    derived = [derivation.as_ for derivation in dataset.derivations]
-    kept = (
-        dataset.frame.drop(derived, strict=False)
-        .join(predictions.select(pl.col("row").alias(ROW)).lazy(), on=ROW, how="semi")
-        .collect()
-    )
-    kept = derive(kept, dataset.derivations, dataset.within)
-    label = _label(kept, group.split(":"), dataset.within, set(labels))
-    return kept.with_columns(label.alias("label")).join(
-        predictions, left_on=ROW, right_on="row", how="inner", maintain_order="right", suffix=".fit"
-    )
-
-
-def _label(
-    frame: pl.DataFrame, path: list[str], within: Mapping[str, str | None], labels: set[str]
-) -> pl.Expr:
-    """Find the columns that make the labels of the groups table: ids may need their parents."""
-    parents = [path[0]]
-    while (parent := within.get(parents[0])) is not None and parent not in parents:
-        parents.insert(0, parent)
-    candidates = [path, path[-1:], [*parents, *path[1:]]]
-    for separator in (":", " : "):
-        for columns in candidates:
-            if any(name not in frame.columns for name in columns):
-                continue
-            expression = pl.concat_str(
-                [pl.col(name).cast(pl.String) for name in columns], separator=separator
-            )
-            found = set(frame.select(expression.unique().drop_nulls()).to_series().to_list())
-            if found and found <= labels:
-                return expression
-    return pl.lit(None, dtype=pl.String)
 
 
 def study_rows(inputs: FigureInputs, columns: Mapping[str, str]) -> pl.DataFrame:

@@ -14,6 +14,7 @@ from nestwise.figures.drawing import (
     column,
     drawn,
     evenly,
+    exact,
     plain,
     plural,
     say,
@@ -69,7 +70,7 @@ def pooling_lines(
     grid[0, 0].set_ylim(_outcome_limits(shown, kept, x_limits))
     distinct = np.unique(column(rows, "x"))
     if distinct.size <= 4:
-        grid[0, 0].set_xticks(distinct, [say(float(value)) for value in distinct])
+        grid[0, 0].set_xticks(distinct, [exact(float(value)) for value in distinct])
     figure.supxlabel(wording.axis(x), fontsize=9)
     adjusted = "adjusted" in rows.columns and bool(rows["adjusted"].any())
     figure.supylabel(
@@ -127,7 +128,7 @@ def _ends(values: FloatArray) -> tuple[int | None, int | None]:
 def _panel(axes: Axes, rows: pl.DataFrame, lines: pl.DataFrame, x_limits: tuple[float, float]) -> None:
     part = rows[evenly(rows.height, POINTS_A_PANEL)]
     axes.scatter(
-        column(part, "x"),
+        _fanned(column(part, "x"), x_limits),
         column(part, "y"),
         s=9 if part.height <= 60 else 4,
         color=MUTED,
@@ -153,6 +154,19 @@ def _panel(axes: Axes, rows: pl.DataFrame, lines: pl.DataFrame, x_limits: tuple[
     size = lines["n"][0]
     axes.set_title(f"{plain(lines['label'][0], 17)} ({size:,})", fontsize=8, fontweight="normal")
     quiet(axes, "y")
+
+
+def _fanned(x: FloatArray, x_limits: tuple[float, float]) -> FloatArray:
+    """Points of a predictor with few values stand beside one another, in a fixed fan."""
+    distinct, place, counts = np.unique(x, return_inverse=True, return_counts=True)
+    if distinct.size > 4:
+        return x
+    room = 0.04 * (x_limits[1] - x_limits[0])
+    fanned = x.astype(np.float64, copy=True)
+    for k, count in enumerate(counts):
+        # steps of the golden ratio fill the fan evenly whatever the order of the rows
+        fanned[place == k] += room * (2 * (np.arange(count) * 0.618034 % 1) - 1) * (count > 1)
+    return fanned
 
 
 def _outcome_limits(
@@ -184,7 +198,7 @@ def _caption(
     )
     sentences = [
         f"{which}; n in brackets. The smaller the {name}, the nearer its partially pooled line is to the "
-        f"complete-pooling one: for {plain(small['label'])} (n = {small['n']:,}) {fitted_alone}."
+        f"complete-pooling one: for {wording.who(group, small['label'])} (n = {small['n']:,}) {fitted_alone}."
     ]
     if own["slope"].is_not_null().sum() < own.height:
         sentences.append(

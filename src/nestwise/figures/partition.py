@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import wrap
 
 import polars as pl
 from matplotlib.axes import Axes
 
-from nestwise.figures.drawing import INTERCEPT, Drawing, Wording, cannot, drawn, plain, say
+from nestwise.figures.drawing import INTERCEPT, Drawing, Wording, cannot, drawn, plain, say, squared
 from nestwise.figures.theme import COMPLETE, NOTIONS, PAPER, Notion, new_figure, quiet
 
 RESIDUAL = "residual"
@@ -41,11 +42,11 @@ def variance_partition(estimates: pl.DataFrame, wording: Wording, *, labels: Map
     axes = figure.subplots()
     for k, source in enumerate(parts["source"].unique(maintain_order=True).to_list()):
         _stack(axes, parts.filter(pl.col("source") == source), models, _look(source, k, wording), k)
-    axes.set_yticks(range(len(models)), [plain(labels[name], 34) for name in models])
+    axes.set_yticks(range(len(models)), [_two_lines(labels[name]) for name in models], fontsize=7.5)
     axes.set_ylim(len(models) - 0.45, -0.55)
     axes.tick_params(axis="y", length=0)
     unit = wording.unit(wording.outcome)
-    axes.set_xlabel(f"variance of {wording.name(wording.outcome)}" + (f" ({unit}²)" if unit else ""))
+    axes.set_xlabel(f"variance of {wording.name(wording.outcome)}" + (f" ({squared(unit)})" if unit else ""))
     axes.spines["left"].set_visible(False)
     quiet(axes, "x")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=4)
@@ -93,6 +94,10 @@ def _variances(estimates: pl.DataFrame, models: list[str]) -> pl.DataFrame:
     )
 
 
+def _two_lines(label: str) -> str:
+    return "\n".join(wrap(plain(label, 76), 38, max_lines=2, placeholder="…"))
+
+
 def _look(source: str, k: int, wording: Wording) -> tuple[str, Notion]:
     if source == RESIDUAL:
         return "within groups (residual)", COMPLETE
@@ -132,16 +137,16 @@ def _caption(
     sloped: bool,
 ) -> str:
     first, last = models[0], models[-1]
-    squared = f" {unit}²" if unit else ""
+    units = f" {squared(unit)}" if unit else ""
     sentences = []
     for model in dict.fromkeys([first, last]):
         rows = parts.filter(pl.col("model") == model).iter_rows(named=True)
         said = [
-            f"{say(row['variance'])}{squared} ({row['share']:.0%}) "
+            f"{say(row['variance'])}{units} ({row['share']:.0%}) "
             + ("within" if row["source"] == RESIDUAL else f"between groups of {wording.group(row['source'])}")
             for row in rows
         ]
-        sentences.append(f"{plain(labels[model], 40)}: " + ", ".join(said) + ".")
+        sentences.append(f"{plain(labels[model], 90)}: " + ", ".join(said) + ".")
     lead = "How much of the outcome's variance lies between groups and how much inside them."
     if sloped:
         sentences.append("Where slopes vary, the between-group variance is the one at predictors equal to 0.")

@@ -150,9 +150,12 @@ def _group_plan(inputs: FigureInputs, tables: ModelTables, wording: Wording) -> 
             line_rows(tables, x), line_table(tables, x), wording, group=group, x=x
         )
     plan["shrinkage"] = lambda: shrinkage(groups, wording, group=group, covariance=tables.covariance)
-    plan["pooling_factor"] = lambda: pooling_factor(groups, wording, group=group, variance_ratio=ratio)
+    if groups["n"].n_unique() > 1:
+        plan["pooling_factor"] = lambda: pooling_factor(groups, wording, group=group, variance_ratio=ratio)
     for predictor in group_predictors(tables):
-        values = tables.rows.group_by("label").agg(pl.col(predictor).first().cast(pl.Float64).alias("u"))
+        values = tables.rows.group_by(pl.col(".label").alias("label")).agg(
+            pl.col(predictor).first().cast(pl.Float64).alias("u")
+        )
         name = "group_level_predictor"
         name = name if name not in plan else f"{name}_{predictor}"
         plan[name] = lambda values=values, predictor=predictor: group_level_predictor(  # type: ignore[misc]
@@ -223,7 +226,7 @@ def line_predictor(tables: ModelTables) -> str | None:
     tables : ModelTables
         Of the model.
     """
-    if tables.rows.height == 0 or "label" not in tables.rows.columns:
+    if tables.rows.height == 0:
         return None
     candidates = [name for name in (*tables.terms, *tables.names) if name != INTERCEPT]
     for name in dict.fromkeys(candidates):
@@ -250,7 +253,7 @@ def _numeric(rows: pl.DataFrame, name: str) -> bool:
 
 
 def _varies_within(rows: pl.DataFrame, name: str) -> bool:
-    spread = rows.group_by("label").agg((pl.col(name).max() - pl.col(name).min()).alias("range"))["range"]
+    spread = rows.group_by(".label").agg((pl.col(name).max() - pl.col(name).min()).alias("range"))["range"]
     size = float(rows[name].abs().max() or 1.0)  # type: ignore[arg-type]
     return bool((spread > 1e-9 * size).any())
 
@@ -302,14 +305,14 @@ def line_rows(tables: ModelTables, x: str) -> pl.DataFrame:
     `x` plus its residual, which is the raw outcome where the line is all there is.
     """
     partial = line_table(tables, x).filter(pl.col("pooling") == "partial").drop("pooling")
-    rows = tables.rows.join(partial, on="label", maintain_order="left").with_columns(
-        pl.col(x).cast(pl.Float64).alias("x")
-    )
-    on_line = pl.col("intercept") + pl.col("slope") * pl.col("x") + pl.col("residual")
-    moved = ((on_line - pl.col("observed")).abs() > 1e-6 * pl.col("observed").std()).fill_null(value=False)
+    rows = tables.rows.select(
+        pl.col(".label").alias("label"), pl.col(x).cast(pl.Float64).alias("x"), ".observed", ".residual"
+    ).join(partial, on="label", maintain_order="left")
+    on_line = pl.col("intercept") + pl.col("slope") * pl.col("x") + pl.col(".residual")
+    moved = ((on_line - pl.col(".observed")).abs() > 1e-6 * pl.col(".observed").std()).fill_null(value=False)
     return rows.select(
         "label",
         "x",
-        pl.when(moved.any()).then(on_line).otherwise(pl.col("observed")).alias("y"),
+        pl.when(moved.any()).then(on_line).otherwise(pl.col(".observed")).alias("y"),
         moved.any().alias("adjusted"),
     ).drop_nulls(["x", "y"])

@@ -15,7 +15,6 @@ from nestwise.figures.drawing import (
     cannot,
     column,
     drawn,
-    plain,
     plural,
     say,
     span,
@@ -72,17 +71,27 @@ def pooling_by_size(
         raise cannot("pooling_by_size", f"no group of {group} has a no-pooling estimate")
     figure = new_figure(3.6)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-    sizes = _dodged(column(rows, "n"))
+    balanced = rows["n"].n_unique() == 1
+    rows = rows.sort("no_pooling", "label") if balanced else rows
+    sizes = np.arange(1.0, rows.height + 1) if balanced else _dodged(column(rows, "n"))
     for axes, notion, name in ((left, NO, "no_pooling"), (right, PARTIAL, "partial_pooling")):
         _complete(axes, sizes, column(rows, "complete_pooling"))
         _estimates(axes, sizes, column(rows, name), column(rows, f"{name}_se"), notion)
         axes.set_title(notion.label)
-        axes.set_xlabel(f"observations in the {wording.group(group)} (log scale)")
-        _size_axis(axes, column(rows, "n"))
+        axes.set_xlabel(
+            f"{wording.group(group)}, by own estimate (n = {rows['n'][0]:,} each)"
+            if balanced
+            else f"observations in the {wording.group(group)} (log scale)"
+        )
+        if balanced:
+            axes.set_xticks([])
+            quiet(axes, "y")
+        else:
+            _size_axis(axes, column(rows, "n"))
     left.set_ylabel(wording.coefficient_axis(term))
     left.set_ylim(_limits(rows))
     crossover = variance_ratio if term == INTERCEPT else None
-    if crossover is not None and crossover > 0:
+    if crossover is not None and crossover > 0 and not balanced:
         _mark_crossover(right, crossover, column(rows, "n"))
     caption = _by_size_caption(rows, wording, group, term, crossover)
     alt = (
@@ -217,9 +226,9 @@ def _by_size_caption(
     ]
     if small["n"] < large["n"] and small["no_pooling"] is not None:
         sentences.append(
-            f"The smallest {name}, {plain(small['label'])} (n = {small['n']}), moves from "
+            f"The smallest, {wording.who(group, small['label'])} (n = {small['n']}), moves from "
             f"{say(small['no_pooling'])} to {say(small['partial_pooling'])}"
-            f"{f' {unit}' if unit else ''}; the largest, {plain(large['label'])} (n = {large['n']:,}), "
+            f"{f' {unit}' if unit else ''}; the largest, {wording.who(group, large['label'])} (n = {large['n']:,}), "
             f"from {say(large['no_pooling'])} to {say(large['partial_pooling'])}."
         )
     if crossover is not None and crossover > 0:
@@ -255,8 +264,8 @@ def pooling_factor(
         Without pooling factors.
     """
     rows = groups.filter((pl.col("group") == group) & pl.col("pooling_factor").is_not_null()).sort("n")
-    if rows.height == 0:
-        raise cannot("pooling_factor", f"no group of {group} has a pooling factor")
+    if rows.height == 0 or rows["n"].n_unique() == 1:
+        raise cannot("pooling_factor", f"no two groups of {group} have a pooling factor and different sizes")
     figure = new_figure(3.1)
     axes = figure.subplots()
     name = wording.group(group)

@@ -50,7 +50,7 @@ def group_level_predictor(
     ][:2]
     if not terms:
         raise cannot("group_level_predictor", f"{predictor} moves no coefficient of {group}")
-    figure = new_figure(3.5, 6.8 if len(terms) > 1 else 5.2)
+    figure = new_figure(3.5)
     tables, sentences = [], []
     for axes, term in zip(figure.subplots(1, len(terms), squeeze=False)[0], terms, strict=True):
         rows = (

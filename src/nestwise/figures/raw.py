@@ -16,6 +16,7 @@ from nestwise.figures.drawing import (
     column,
     drawn,
     evenly,
+    exact,
     plain,
     plural,
     say,
@@ -65,7 +66,7 @@ def spaghetti(rows: pl.DataFrame, wording: Wording, *, group: str) -> Drawing:
     caption = (
         f"{wording.name(wording.outcome)} of each {name} over {wording.name(wording.time)}: "
         f"{plural(kept.height, 'observation')} of {plural(len(labels), name)}. The mean goes from "
-        f"{with_both(first['y'], unit)} at {say(first['x'])} to {with_both(last['y'], unit)} at {say(last['x'])}."
+        f"{with_both(first['y'], unit)} at {exact(first['x'])} to {with_both(last['y'], unit)} at {exact(last['x'])}."
     )
     if len(shown) < len(labels):
         caption += f" {len(shown)} groups, evenly chosen, are drawn; the mean is of all."
@@ -181,7 +182,7 @@ def outcome_by_group(rows: pl.DataFrame, wording: Wording, *, group: str) -> Dra
     axes.scatter(
         column(points, "place"),
         column(points, "y"),
-        s=9 if points.height < 300 else 4,
+        s=10 if points.height < 300 else 5,
         color=MUTED,
         alpha=0.4,
         linewidths=0,
@@ -201,7 +202,7 @@ def outcome_by_group(rows: pl.DataFrame, wording: Wording, *, group: str) -> Dra
     )
     overall = float(kept["y"].mean() or 0.0)  # type: ignore[arg-type]
     axes.axhline(overall, color=COMPLETE.color, linewidth=1.4, label="overall mean")
-    _group_axis(axes, shown, wording.group(group))
+    _group_axis(axes, shown, wording, group)
     axes.set_ylabel(wording.axis(wording.outcome))
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3)
     quiet(axes, "y")
@@ -210,7 +211,8 @@ def outcome_by_group(rows: pl.DataFrame, wording: Wording, *, group: str) -> Dra
     return Drawing("outcome_by_group", figure, caption, alt, shown.drop("place"))
 
 
-def _group_axis(axes: Axes, shown: pl.DataFrame, name: str) -> None:
+def _group_axis(axes: Axes, shown: pl.DataFrame, wording: Wording, group: str) -> None:
+    name = wording.group(group)
     axes.set_xlim(-1, shown.height)
     if shown.height <= LABELLED_GROUPS:
         axes.set_xticks(
@@ -220,7 +222,8 @@ def _group_axis(axes: Axes, shown: pl.DataFrame, name: str) -> None:
     else:
         axes.set_xticks([])
         axes.set_xlabel(
-            f"{name}, in order of the mean: from {plain(shown['label'][0], 20)} to {plain(shown['label'][-1], 20)}"
+            f"{name}, in order of the mean, from {wording.who(group, shown['label'][0])} "
+            f"to {wording.who(group, shown['label'][-1])}"
         )
 
 
@@ -231,8 +234,8 @@ def _dots_caption(
     low, high = means.row(0, named=True), means.row(-1, named=True)
     caption = (
         f"{plural(kept.height, 'observation')} of {wording.name(wording.outcome)} in {plural(means.height, name)}. "
-        f"Raw means run from {say(low['mean'])} ({plain(low['label'])}, n = {low['n']:,}) to "
-        f"{with_both(high['mean'], unit)} ({plain(high['label'])}, n = {high['n']:,}); part of that spread is "
+        f"Raw means run from {say(low['mean'])} ({wording.who(group, low['label'])}, n = {low['n']:,}) to "
+        f"{with_both(high['mean'], unit)} ({wording.who(group, high['label'])}, n = {high['n']:,}); part of that spread is "
         "small samples."
     )
     if shown.height < means.height:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from scipy import stats
+from scipy.special import betaincinv, ndtri
 
 from nestwise.figures.drawing import (
     Drawing,
@@ -14,6 +14,7 @@ from nestwise.figures.drawing import (
     cannot,
     column,
     drawn,
+    listed,
     plain,
     plural,
     say,
@@ -21,8 +22,8 @@ from nestwise.figures.drawing import (
 )
 from nestwise.figures.theme import INK, MUTED, NO, PARTIAL, RASTER_ABOVE, new_figure, quiet
 
-MIDDLE_POINTS = 400
-TAIL_POINTS = 200
+MIDDLE_POINTS = 150
+TAIL_POINTS = 75
 
 
 def normal_order(values: FloatArray, level: float = 0.95) -> pl.DataFrame:
@@ -48,10 +49,10 @@ def normal_order(values: FloatArray, level: float = 0.95) -> pl.DataFrame:
     tail = (1 - level) / 2
     return pl.DataFrame(
         {
-            "theoretical": stats.norm.ppf((k - 0.375) / (kept.size + 0.25)),
+            "theoretical": ndtri((k - 0.375) / (kept.size + 0.25)),
             "standardised": scaled,
-            "lower": stats.norm.ppf(stats.beta.ppf(tail, k, kept.size + 1 - k)),
-            "upper": stats.norm.ppf(stats.beta.ppf(1 - tail, k, kept.size + 1 - k)),
+            "lower": ndtri(betaincinv(k, kept.size + 1 - k, tail)),
+            "upper": ndtri(betaincinv(k, kept.size + 1 - k, 1 - tail)),
         }
     )
 
@@ -111,7 +112,7 @@ def residual_qq(predictions: pl.DataFrame, wording: Wording) -> Drawing:
     if values.size < 5 or np.ptp(values) == 0:
         raise cannot("residual_qq", "there are too few different residuals")
     ordered = normal_order(values)
-    figure = new_figure(3.6, 4.6)
+    figure = new_figure(3.5)
     axes = figure.subplots()
     _qq(axes, ordered)
     axes.set_ylabel("standardised residual")
@@ -235,14 +236,14 @@ def random_effect_qq(groups: pl.DataFrame, wording: Wording, *, group: str) -> D
             ordered[term] = normal_order(values).with_columns(part["label"], pl.lit(term).alias("term"))
     if not ordered:
         raise cannot("random_effect_qq", f"too few groups of {group} have different random effects")
-    figure = new_figure(3.5, min(6.8, 3.4 * len(ordered) + (1.0 if len(ordered) == 1 else 0)))
+    figure = new_figure(3.5)
     sentences = []
     for axes, (term, table) in zip(
         figure.subplots(1, len(ordered), squeeze=False)[0], ordered.items(), strict=True
     ):
         _qq(axes, table)
         axes.set_title(f"{wording.coefficient(term)}")
-        sentences.append(_named_extremes(axes, table, wording, term))
+        sentences.append(_named_extremes(axes, table, wording, (group, term)))
     figure.axes[0].set_ylabel("standardised random effect")
     caption = (
         f"Effects of {plural(next(iter(ordered.values())).height, wording.group(group))} against a normal "
@@ -253,8 +254,9 @@ def random_effect_qq(groups: pl.DataFrame, wording: Wording, *, group: str) -> D
     return Drawing("random_effect_qq", figure, caption, alt, pl.concat(list(ordered.values())))
 
 
-def _named_extremes(axes: Axes, table: pl.DataFrame, wording: Wording, term: str) -> str:
+def _named_extremes(axes: Axes, table: pl.DataFrame, wording: Wording, which: tuple[str, str]) -> str:
     """Name the groups that leave the envelope at the ends, at most three."""
+    group, term = which
     beyond = table.filter(
         ((pl.col("standardised") < pl.col("lower")) | (pl.col("standardised") > pl.col("upper")))
         & (pl.col("standardised").abs() > 1.5)
@@ -274,4 +276,4 @@ def _named_extremes(axes: Axes, table: pl.DataFrame, wording: Wording, term: str
         )
     if named.height == 0:
         return f"No {wording.coefficient(term)} stands out."
-    return f"For the {wording.coefficient(term)}, {', '.join(plain(label) for label in named['label'])} stand{'s' if named.height == 1 else ''} out."
+    return f"For the {wording.coefficient(term)}, {listed([wording.who(group, label) for label in named['label']])} stand{'s' if named.height == 1 else ''} out."

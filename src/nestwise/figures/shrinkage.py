@@ -81,7 +81,10 @@ def _plane(
     toward = end - np.column_stack([column(rows, "random_effect"), column(rows, "random_effect_2")])
     if np.isfinite(toward).any(axis=0).all():
         _ellipses(axes, np.nanmean(toward, axis=0), covariance)
-    x_limits, y_limits = (_window(start[:, k], end[:, k], centre[:, k]) for k in range(2))
+    x_limits, y_limits = (
+        _window(start[:, k], end[:, k], np.concatenate([centre[:, k], axes.dataLim.get_points()[:, k]]))
+        for k in range(2)
+    )
     axes.set_xlim(x_limits)
     axes.set_ylim(y_limits)
     _arrows(axes, start, end)
@@ -247,7 +250,7 @@ def _dumbbells(rows: pl.DataFrame, wording: Wording, group: str, term: str) -> D
     places = np.arange(shown.height, dtype=np.float64)[::-1]
     _dumbbell_marks(axes, shown, places)
     _dumbbell_frame(figure, axes, shown, places, wording, term, name)
-    caption = _dumbbell_caption(rows, shown, wording, name)
+    caption = _dumbbell_caption(rows, shown, wording, group)
     alt = (
         f"For {plural(shown.height, name)}, smallest first, a line from the no-pooling to the "
         "partial-pooling estimate; lines are longest for the smallest groups and point to the common value."
@@ -307,15 +310,20 @@ def _dumbbell_frame(
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3)
 
 
-def _dumbbell_caption(rows: pl.DataFrame, shown: pl.DataFrame, wording: Wording, name: str) -> str:
-    unit = wording.unit(wording.outcome)
+def _dumbbell_caption(rows: pl.DataFrame, shown: pl.DataFrame, wording: Wording, group: str) -> str:
+    unit, name = wording.unit(wording.outcome), wording.group(group)
     moved = rows.with_columns((pl.col("partial_pooling") - pl.col("no_pooling")).abs().alias("moved"))
     moved = moved.drop_nulls("moved").sort("moved", descending=True)
     most = moved.row(0, named=True)
     typical = moved["moved"].median()
     sentences = [
-        f"From each {name}'s own estimate (ring) to the partially pooled one (diamond): small, noisy "
-        f"groups travel farthest. {plain(most['label'])} (n = {most['n']:,}) moves most, from "
+        f"From each {name}'s own estimate (ring) to the partially pooled one (diamond): "
+        + (
+            "all have the same n, so those far from the common value travel farthest. "
+            if rows["n"].n_unique() == 1
+            else "small, noisy groups travel farthest. "
+        )
+        + f"{wording.who(group, most['label'])} (n = {most['n']:,}) moves most, from "
         f"{say(most['no_pooling'])} to {say(most['partial_pooling'])}{f' {unit}' if unit else ''}; half of "
         f"them move less than {say(float(str(typical)), 2)}."
     ]

@@ -164,6 +164,12 @@ _SETTINGS: Mapping[str, Any] = MappingProxyType(
 )
 
 
+# Matplotlib wraps each mark of a cloud in a group of its own and writes six decimals of a point.
+_MARKS = re.compile(r'(<g clip-path="[^"]*">)\s*<use [^>]*/>\s*</g>\s*(?:\1\s*<use [^>]*/>\s*</g>\s*)+')
+_COORDINATES = re.compile(r'(\s(?:d|x|y|points|transform)=")([^"]*)')
+_DECIMALS = re.compile(r"(\.\d\d)\d+")
+
+
 @contextmanager
 def themed() -> Iterator[None]:
     """Draw inside this block with the settings of the house; whatever stood before stands after."""
@@ -225,12 +231,18 @@ def _stand_alone(text: str, title: str, description: str) -> str:
     text = re.sub(r'<g id="[^"]*"', "<g", text)
     text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
     text = text.replace("font-family: 'DejaVu Sans'", f"font-family: {_FONTS}")
+    text = _MARKS.sub(_one_clip, text)
+    text = _COORDINATES.sub(lambda match: match[1] + _DECIMALS.sub(r"\1", match[2]), text)
     start = text.index(">")
     words = f"<title>{escape(title)}</title>"
     if description:
         words += f"<desc>{escape(description)}</desc>"
     head = f'{text[:start]} role="img" aria-label={quoteattr(title)}>'
     return head + words + text[start + 1 :]
+
+
+def _one_clip(match: re.Match[str]) -> str:
+    return match[1] + "".join(re.findall(r"<use [^>]*/>", match[0])) + "</g>\n"
 
 
 def themable(text: str) -> str:
