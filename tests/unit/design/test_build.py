@@ -330,5 +330,5 @@ def test_large_data_take_about_half_a_second(make_dataset, tmp_path, n, groups):
     dataset = Dataset("large", pl.scan_parquet(tmp_path / "large.parquet"), {}, {})
     start = time.perf_counter()
     design = build_design(dataset, "m", Model(formula="y ~ x + a + b + (1 | g)"))
-    assert time.perf_counter() - start < 2.0  # 0.45 s alone on two cores
+    assert time.perf_counter() - start < 5.0  # 0.45 s when nothing else runs
     assert (design.n, design.n_groups) == (n, groups)
