@@ -82,7 +82,7 @@ def collect(
         comparison=comparison,
         records=records,
         covariances=_covariances(place, fits, records),
-        pictures=_pictures(place / "figures", order),
+        pictures=_pictures(place / "figures", order, study.report.main_model or order[-1]),
         provenance=dict(provenance or {}),
     )
 
@@ -163,23 +163,23 @@ def _named(names: Sequence[str], values: Sequence[Sequence[float]]) -> dict[str,
     return {a: dict(zip(names, line, strict=True)) for a, line in zip(names, values, strict=True)}
 
 
-def _pictures(folder: Path, order: Sequence[str]) -> tuple[Picture, ...]:
-    """The figures of the index, safe and recoloured, as long as the page stays light."""
+def _pictures(folder: Path, order: Sequence[str], main: str) -> tuple[Picture, ...]:
+    """The figures of the index, as long as the page stays light: those of the main model come first."""
     index = folder / "figures.json"
     if not index.is_file():
         return ()
     places = {"": -1} | {model: place for place, model in enumerate(order)}
     entries = sorted(read_json(index), key=lambda entry: places.get(entry["model"], len(places)))
-    pictures, room = [], LARGEST_FIGURES
-    for entry in entries:
-        picture = _picture(folder, entry, room)
-        room -= len(picture.source)
-        pictures.append(picture)
-    return tuple(pictures)
+    pictures: dict[int, Picture] = {}
+    room = LARGEST_FIGURES
+    for number, entry in sorted(enumerate(entries), key=lambda pair: pair[1]["model"] not in ("", main)):
+        pictures[number] = _picture(folder, entry, f"f{number}", room)
+        room -= len(pictures[number].source)
+    return tuple(pictures[number] for number in range(len(entries)))
 
 
-def _picture(folder: Path, entry: Mapping[str, Any], room: int) -> Picture:
-    from nestwise.figures.theme import themable
+def _picture(folder: Path, entry: Mapping[str, Any], key: str, room: int) -> Picture:
+    from nestwise.figures.theme import VARIABLES
 
     name, model = str(entry["name"]), str(entry["model"])
     title, alt = str(entry["title"]), str(entry["alt"] or entry["caption"] or entry["title"])
@@ -188,7 +188,7 @@ def _picture(folder: Path, entry: Mapping[str, Any], room: int) -> Picture:
     path = folder / file
     if file and path.is_file() and path.stat().st_size <= LARGEST_FIGURE:
         try:
-            source = themable(safe_svg(path.read_text(encoding="utf-8"), f"{model or 'study'}-{name}", alt))
+            source = safe_svg(path.read_text(encoding="utf-8"), key, alt, VARIABLES)
         except UnsafeSvgError as error:
             reason = f"The file cannot be shown: {error}."
     kept = source if len(source) <= room else ""

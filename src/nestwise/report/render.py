@@ -109,12 +109,13 @@ def render(record: ReportRecord) -> str:
     str
         HTML that loads nothing: styles, figures and mathematics are inside, scripts there are none.
     """
-    from nestwise.figures.theme import DARK
+    from nestwise.figures.theme import DARK, VARIABLES
 
     page = environment().get_template("report.html.j2")
     return page.render(
         record=record,
         summary=summary(record),
         sections=sections(record),
+        figure_light={variable: color for color, variable in VARIABLES.items()},
         figure_dark=dict(DARK),
     )

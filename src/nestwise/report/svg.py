@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from xml.etree import ElementTree
 
 SVG = "http://www.w3.org/2000/svg"
@@ -38,6 +39,7 @@ KEPT = frozenset(
 _REFERENCE = re.compile(r"url\(\s*['\"]?#([^)'\"]+)['\"]?\s*\)")
 _OUTSIDE = re.compile(r"url\((?!\s*['\"]?\s*#)|@import|expression\(|javascript:|\\", re.IGNORECASE)
 _LONG = re.compile(r"-?\d+\.\d{3,}(?![\d.]*e)")
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}\b")
 _FONT = re.compile(r"font-family:[^;]*;?\s*")
 FONT = "font-family:'DejaVu Sans','Bitstream Vera Sans',Verdana,Geneva,sans-serif"
 NUMBERS = ("d", "points", "x", "y", "x1", "x2", "y1", "y2", "transform")
@@ -91,31 +93,41 @@ def _allowed(element: ElementTree.Element, name: str, value: str) -> bool:
     return not _OUTSIDE.search(value)
 
 
-def _own(value: str, prefix: str) -> str:
-    return _REFERENCE.sub(lambda match: f"url(#{prefix}{match.group(1)})", value)
-
-
-def _attributes(element: ElementTree.Element, prefix: str) -> None:
+def _attributes(element: ElementTree.Element, ids: Mapping[str, str]) -> None:
+    """Keep what is allowed; a reference to what is not in the figure leads nowhere."""
     for name, value in list(element.attrib.items()):
         if not _allowed(element, name, value):
             del element.attrib[name]
         elif name == "id":
-            element.attrib[name] = f"{prefix}{value}"
-        elif _local(name) == "href" and value.startswith("#"):
-            del element.attrib[name]
-            element.attrib["href"] = f"#{prefix}{value[1:]}"
+            element.attrib[name] = ids[value]
         elif _local(name) == "href":
             del element.attrib[name]
-            element.attrib["href"] = value
+            inside = value.startswith("#")
+            element.attrib["href"] = f"#{ids.get(value[1:], '')}" if inside else value
         else:
-            element.attrib[name] = _own(value, prefix)
+            element.attrib[name] = _REFERENCE.sub(lambda match: f"url(#{ids.get(match.group(1), '')})", value)
+
+
+def _recolour(element: ElementTree.Element, variables: Mapping[str, str]) -> None:
+    for name in ("style", "fill", "stroke"):
+        if name in element.attrib:
+            element.attrib[name] = _COLOUR.sub(
+                lambda match: (
+                    f"var({variables[match.group().lower()]})"
+                    if match.group().lower() in variables
+                    else match.group()
+                ),
+                element.attrib[name],
+            )
 
 
 def _shorter(element: ElementTree.Element) -> None:
     """Drop what the eye does not miss: hundredths of a point, indentation, a font named in every label."""
     for name in NUMBERS:
         if name in element.attrib:
-            text = _LONG.sub(lambda match: f"{float(match.group()):.2f}", element.attrib[name])
+            text = _LONG.sub(
+                lambda match: f"{float(match.group()):.2f}".rstrip("0").rstrip("."), element.attrib[name]
+            )
             element.attrib[name] = " ".join(text.split())
     if "style" in element.attrib:
         element.attrib["style"] = _FONT.sub("", element.attrib["style"]).replace("; ", ";").replace(": ", ":")
@@ -125,7 +137,7 @@ def _shorter(element: ElementTree.Element) -> None:
         element.tail = None
 
 
-def safe_svg(text: str, key: str, alt: str) -> str:
+def safe_svg(text: str, key: str, alt: str, variables: Mapping[str, str] | None = None) -> str:
     """Make a figure fit to stand inside a page.
 
     Parameters
@@ -133,9 +145,11 @@ def safe_svg(text: str, key: str, alt: str) -> str:
     text : str
         A whole SVG document; labels in it may be anything a person typed.
     key : str
-        Unique to the figure on its page; inner references are renamed with it.
+        Unique to the figure on its page, letters and digits; ids are renamed after it.
     alt : str
         What the figure shows, for those who do not see it.
+    variables : mapping of str to str, optional
+        Colour, as `#rrggbb` in lower case -> CSS variable to put in its place; the page sets it.
 
     Returns
     -------
@@ -157,9 +171,11 @@ def safe_svg(text: str, key: str, alt: str) -> str:
     if _local(root.tag) != "svg":
         raise UnsafeSvgError("the figure is not SVG")
     _prune(root)
-    prefix = re.sub(r"[^A-Za-z0-9_-]", "_", key) + "-"
+    names = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
+    ids = {name: f"{key}-{place}" for place, name in enumerate(dict.fromkeys(names))}
     for element in root.iter():
-        _attributes(element, prefix)
+        _attributes(element, ids)
+        _recolour(element, variables or {})
         _shorter(element)
     for child in [child for child in root if _local(child.tag) in ("title", "desc")]:
         root.remove(child)  # a browser shows a title as a tooltip; the label below says it to a reader

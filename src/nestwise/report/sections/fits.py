@@ -72,28 +72,44 @@ def comparison_section(record: ReportRecord) -> Section | None:
 
 def fits_section(record: ReportRecord) -> Section:
     """List every fit with its status and reason: one that failed is a row, not a gap."""
-    rows = []
+    rows, last = [], ""
     for row in record.fits.to_dicts():
+        likelihood = row["log_likelihood"]
         rows.append(
             cells(
-                row["model"],
+                row["model"] if row["model"] != last else "",
                 Cell(engine_name(row["engine"]), "", row["method"] or ""),
                 status_cell(row["status"]),
                 count(row["n_obs"]),
                 count(row["n_groups"]),
-                fixed(row["log_likelihood"], 3) if row["log_likelihood"] is not None else NOTHING,
+                fixed(likelihood, 3) if likelihood is not None else NOTHING,
                 f"{plain(row['seconds'], 2)} s" if row["seconds"] is not None else NOTHING,
-                row["reason"] or "",
             )
         )
-    table = Table(
-        caption="Every fit of the study",
-        head=("Model", "Engine", "Status", "Rows", "Groups", "Log-likelihood", "Time", "Reason"),
-        rows=tuple(rows),
-        align="lllrrrrl",
-        note=f"The same table is in {record.folder}/fits.parquet.",
+        last = row["model"]
+    blocks: list[Block] = []
+    reasons = record.fits.filter(pl.col("reason").is_not_null() & (pl.col("status") != "ok")).to_dicts()
+    if reasons:
+        why = tuple(
+            cells(
+                Cell(row["model"], "", engine_name(row["engine"])), status_cell(row["status"]), row["reason"]
+            )
+            for row in reasons
+        )
+        blocks.append(
+            Table("Fits that did not end as asked, and why", ("Fit", "Status", "Reason"), why, "lll")
+        )
+    blocks.append(
+        Table(
+            caption="Every fit of the study",
+            head=("Model", "Engine", "Status", "Rows", "Groups", "Log-likelihood", "Time"),
+            rows=tuple(rows),
+            align="lllrrrr",
+            note=f"The same table is in `{record.folder}/fits.parquet`. Log-likelihoods of different methods are "
+            "not comparable.",
+        )
     )
-    return Section("fits", "Fits", _fits_lead(record.fits), (table,))
+    return Section("fits", "Fits", _fits_lead(record.fits), tuple(blocks))
 
 
 def _fits_lead(fits: pl.DataFrame) -> str:
@@ -143,21 +159,19 @@ def warnings_of(record: ReportRecord) -> list[tuple[str, str]]:
 
 
 def ledger_section(record: ReportRecord) -> Section:
-    """Every warning in one place, so that none is lost in a log."""
-    found = warnings_of(record)
-    if not found:
+    """Every warning in one place, so that none is lost in a log; one that several steps gave stands once."""
+    places: dict[str, list[str]] = {}
+    for place, text in warnings_of(record):
+        places.setdefault(text, []).append(place)
+    if not places:
         return Section("ledger", "Warnings", "Nothing gave cause for a warning.")
-    rows = tuple(cells(place, text) for place, text in found[:MOST_WARNINGS])
+    rows = tuple(cells(several(places[text], 6), Cell(text)) for text in list(places)[:MOST_WARNINGS])
     table = Table(
         caption="Warnings ledger",
         head=("Where", "What"),
         rows=rows,
         align="ll",
-        note="" if len(found) <= MOST_WARNINGS else f"The first {MOST_WARNINGS} of {count(len(found))}.",
+        note="" if len(places) <= MOST_WARNINGS else f"The first {MOST_WARNINGS} of {count(len(places))}.",
     )
-    places = dict.fromkeys(
-        place.partition(" ")[0] if place.startswith("Design") else place for place, _ in found
-    )
-    number = "One warning was" if len(found) == 1 else f"{count(len(found))} warnings were"
-    lead = f"{number} given on the way, by {count(len(places))} {'step' if len(places) == 1 else 'steps'}."
-    return Section("ledger", "Warnings", lead, (table,))
+    number = "One warning was" if len(places) == 1 else f"{count(len(places))} different warnings were"
+    return Section("ledger", "Warnings", f"{number} given on the way from the data to the fits.", (table,))

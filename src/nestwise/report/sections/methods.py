@@ -125,7 +125,8 @@ def _by_engine(record: ReportRecord) -> dict[str, str]:
             "relative "
             "Cholesky factor of the random effects was found with the exact gradient, from several starts. "
             "Fixed effects "
-            "are tested by t with Satterthwaite degrees of freedom."
+            "are tested by t with Satterthwaite degrees of freedom; intervals of standard deviations and "
+            "correlations are profile-likelihood intervals."
         ),
         "mixedlm": (
             f"The same designs were fitted again with MixedLM of {_version(record, 'statsmodels')}, "
@@ -245,7 +246,7 @@ def provenance_section(record: ReportRecord) -> Section:
         blocks.append(Facts(tuple(pairs)))
     if facts.get("versions"):
         rows = tuple(cells(str(tool), str(version)) for tool, version in facts["versions"].items())
-        blocks.append(Table("Versions", ("Tool", "Version"), rows, "ll"))
+        blocks.append(Fold("Versions", (Table("Versions", ("Tool", "Version"), rows, "ll"),)))
     hashes = {str(name): str(value) for name, value in (facts.get("hashes") or {}).items()}
     sets = (
         record.fits.filter(pl.col("analysis_hash") != "")

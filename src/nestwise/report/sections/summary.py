@@ -66,7 +66,9 @@ def _findings(record: ReportRecord) -> list[str]:
             where + " ".join(each.sentence for each in (*read_variance(first)[:1], *read_weight(first)))
         )
     sentences += [reading.sentence for reading in read_slopes(main)]
-    sentences += [reading.sentence for reading in read_level2(found, hashes(record))[-1:]]
+    explained = read_level2(found, hashes(record))
+    own = [reading for reading in explained if reading.model == main.model]
+    sentences += [reading.sentence for reading in (own or explained[-1:])[:1]]
     for part in contextual_effects(main, record.covariances.get((main.model, main.engine))):
         sentences.append(read_contextual(record.study, part).sentence)
     return list(dict.fromkeys(sentences))
