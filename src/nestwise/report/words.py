@@ -65,7 +65,8 @@ def quantity(study: Study, component: str, group: str | None, term: str) -> Cell
     if component == "sd":
         return Cell("SD of the intercept" if term == INTERCEPT else f"SD of the slope of {term}", "", own)
     if component == "cor":
-        return Cell(f"correlation {term.replace(INTERCEPT, 'intercept')}", "", own)
+        pair = [INTERCEPT, term.removeprefix(f"{INTERCEPT}:")] if term.startswith(f"{INTERCEPT}:") else [term]
+        return Cell(f"correlation of {' and '.join(pair).replace(INTERCEPT, 'intercept')}", "", own)
     if component == "residual":
         return Cell("residual SD (σ)" if term == "sigma" else f"residual {term}", "", "within groups")
     if component == "derived":

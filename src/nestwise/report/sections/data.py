@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nestwise.compare.numbers import NOTHING, count, percent, plain, plural, several
+from nestwise.compare.numbers import NOTHING, count, decimals_for, fixed, percent, plain, plural, several
 from nestwise.compare.reading import noun
 from nestwise.report.blocks import (
     Block,
@@ -179,14 +179,15 @@ def _values(variable: Mapping[str, Any]) -> str:
 
 def _spread(variable: Mapping[str, Any]) -> str:
     parts = []
-    if variable.get("mean") is not None:
-        parts.append(f"mean {_plain(variable['mean'])}")
-    if variable.get("sd") is not None:
-        parts.append(f"SD {_plain(variable['sd'])}")
+    mean, sd = variable.get("mean"), variable.get("sd")
+    if mean is not None and sd:
+        decimals = decimals_for(sd, 3)
+        parts.append(f"mean {fixed(mean, decimals)}, SD {fixed(sd, decimals)}")
+    elif mean is not None:
+        parts.append(f"mean {_plain(mean)}")
     varies = variable.get("varies_at")
-    if varies:
-        at = varies if isinstance(varies, str) else several([str(level) for level in varies])
-        parts.append(f"varies at the level of {at}")
+    if isinstance(varies, str) and varies not in ("row", str(variable.get("name"))):
+        parts.append(f"constant within {varies}")
     return ", ".join(parts)
 
 

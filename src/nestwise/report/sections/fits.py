@@ -105,7 +105,7 @@ def fits_section(record: ReportRecord) -> Section:
             head=("Model", "Engine", "Status", "Rows", "Groups", "Log-likelihood", "Time"),
             rows=tuple(rows),
             align="lllrrrr",
-            note=f"The same table is in `{record.folder}/fits.parquet`. Log-likelihoods of different methods are "
+            note=f"Also in `{record.folder}/fits.parquet`. Log-likelihoods of different methods are "
             "not comparable.",
         )
     )

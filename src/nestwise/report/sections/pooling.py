@@ -29,7 +29,12 @@ def pooling_section(record: ReportRecord) -> Section | None:
         blocks.append(
             shown if table.model == record.main_model else Fold(f"The same for {table.model}", (shown,))
         )
-    spreads = [(table.model, spread) for table in answered for spread in table.spreads[:4]]
+    spreads = [
+        (table.model, spread)
+        for table in answered
+        for spread in table.spreads
+        if spread.engine == table.spreads[0].engine
+    ]
     if spreads:
         blocks.append(_spreads(record, spreads))
     lead = (

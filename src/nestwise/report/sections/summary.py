@@ -69,9 +69,12 @@ def _findings(record: ReportRecord) -> list[str]:
     explained = read_level2(found, hashes(record))
     own = [reading for reading in explained if reading.model == main.model]
     sentences += [reading.sentence for reading in (own or explained[-1:])[:1]]
-    for part in contextual_effects(main, record.covariances.get((main.model, main.engine))):
-        sentences.append(read_contextual(record.study, part).sentence)
-    return list(dict.fromkeys(sentences))
+    context = [
+        read_contextual(record.study, part).sentence
+        for each in [main, *reversed(found)]
+        for part in contextual_effects(each, record.covariances.get((each.model, each.engine)))
+    ]
+    return [*dict.fromkeys(sentences), *context[:1]]
 
 
 def _effects(main: Answer) -> str:
