@@ -11,6 +11,7 @@ import numpy as np
 from nestwise.design.record import FloatArray
 
 Value = Callable[[FloatArray], tuple[float, FloatArray]]
+TOO_FAR = 1e30
 ROOT_TOLERANCE = 1e-5
 """Relative error of the square root of the deviance's rise at a limit."""
 
@@ -109,7 +110,7 @@ class _Search:
                 2 * nudge[i]
             )
         values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
-        kept = np.maximum(np.abs(values), 1e-3 * max(1.0, float(np.abs(values).max())))
+        kept = np.maximum(np.abs(values), 1e-8 * max(1.0, float(np.abs(values).max())))
         self.tangent = -(vectors / kept) @ (vectors.T @ cross)
         self.known = [(quantity.at, quantity.start)]
         self.whiten = vectors / np.sqrt(kept)
@@ -127,12 +128,15 @@ class _Search:
         value = self.quantity.value(psi)
 
         def whitened(u: FloatArray) -> tuple[float, FloatArray]:
-            deviance, gradient = value(start + self.whiten @ u)
+            try:
+                deviance, gradient = value(start + self.whiten @ u)
+            except np.linalg.LinAlgError:  # a step too far: let the line search turn back
+                return TOO_FAR, np.zeros(u.size)
             return deviance - self.optimum, self.whiten.T @ gradient
 
         options = {"ftol": 1e-13, "gtol": 1e-5, "maxiter": 200}
         result = minimize(whitened, np.zeros(start.size), jac=True, method="L-BFGS-B", options=options)
-        if not np.isfinite(result.fun):
+        if not result.fun < TOO_FAR:
             raise _ProfileError("the deviance could not be evaluated")
         if result.fun < -1e-3:
             raise _ProfileError("a better optimum lies elsewhere")

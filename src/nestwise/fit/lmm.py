@@ -102,7 +102,7 @@ def fit_lmm(design: Design, level: float = 0.95) -> Fit:
     status, reason, warnings = _verdict(design, optimum)
     intervals: Intervals = {}
     if optimum.converged:
-        intervals = profile_intervals(design, state.compressed, solution, level)
+        intervals = profile_intervals(design, state.compressed, optimum.theta, reml=design.reml, level=level)
         warnings += _interval_warnings(intervals)
     df = satterthwaite(state.compressed, optimum.theta, reml=design.reml)
     fixed = t_rows(design.names, solution.beta, np.sqrt(np.diag(solution.cov_beta)), df, level)
@@ -132,7 +132,11 @@ def fit_lmm(design: Design, level: float = 0.95) -> Fit:
         ),
         groups=group_table(design, state, solution, level),
         predictions=predict_rows(design, solution),
-        record={"optimisation": optimum.record, "theta": solution.theta.tolist()},
+        record={
+            "optimisation": optimum.record,
+            "theta": solution.theta.tolist(),
+            "fixed_covariance": {"names": list(design.names), "values": solution.cov_beta.tolist()},
+        },
         seconds=perf_counter() - began,
     )
 
@@ -271,7 +275,8 @@ def _verdict(design: Design, optimum: Optimum) -> tuple[Status, str | None, tupl
         )
     else:
         reason = (
-            f"the standard deviation by {group} is estimated as 0: the groups differ no more than "
-            "chance would have it; leave the random effect out, or use the engine pymc for its plausible range"
+            f"the standard deviation by {group} is estimated as 0: the groups differ no more "
+            "than chance would have it; leave the random effect out, or use the engine pymc for its "
+            "plausible range"
         )
     return Status.SINGULAR, reason, (reason,)

@@ -243,7 +243,8 @@ def _referee(design: Design, state: LmmState, peer: _Peer) -> tuple[tuple[Check,
             float(gap) if finite else None,
             LOG_LIKELIHOOD_LIMIT,
             close,
-            f"log-likelihood {theirs:.6f} by statsmodels {where}, {ours.log_likelihood:.6f} by lmm: {verdict}.",
+            f"log-likelihood {theirs:.6f} by statsmodels {where}, "
+            f"{ours.log_likelihood:.6f} by lmm: {verdict}.",
         ),
         Check(
             "referee_std_error",

@@ -182,12 +182,12 @@ def _lbfgs(
         scipy_optimize.minimize
     )  # its stubs have an overload for every method and none for this use
 
-    # A step may overshoot to where a matrix is singular in rounding: an infinite value makes it turn back.
+    # A step may overshoot to where a matrix is singular in rounding: a huge value makes it turn back.
     def safe(theta: FloatArray) -> tuple[float, FloatArray]:
         try:
             return objective(theta)
         except np.linalg.LinAlgError:
-            return np.inf, np.zeros_like(theta)
+            return 1e30, np.zeros_like(theta)
 
     options = {"maxiter": 500, "maxfun": 1000, "ftol": 1e-15, "gtol": 1e-8}
     result = minimize(safe, start, jac=True, method="L-BFGS-B", options=options)

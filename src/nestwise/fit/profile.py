@@ -12,21 +12,24 @@ row is ``sd_2 (rho, sqrt(1 - rho^2))``.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from nestwise.design.record import Design, FloatArray
 from nestwise.fit.limits import Interval, Quantity, Value, limits
 from nestwise.fit.optimise import triangular
-from nestwise.fit.solution import LmmSolution
 from nestwise.likelihood.crossproducts import CrossProducts
 from nestwise.likelihood.gaussian import criterion
 
+ZERO = 1e-8
+"""A standard deviation below this has no correlations."""
 NUDGE = 0.03
 """Nuisance elements closer to zero than this start from here: zero is a stationary point by symmetry."""
 
 
 def profile_intervals(
-    design: Design, products: CrossProducts, solution: LmmSolution, level: float
+    design: Design, products: CrossProducts, theta: FloatArray, *, reml: bool, level: float
 ) -> dict[tuple[str, ...], Interval]:
     """Profile intervals of all covariance parameters.
 
@@ -36,8 +39,10 @@ def profile_intervals(
         The model.
     products : CrossProducts
         Its data, compressed if possible.
-    solution : LmmSolution
-        The optimum.
+    theta : ndarray (k,)
+        The optimum, working parametrisation.
+    reml : bool
+        Criterion that was optimised.
     level : float
         Coverage.
 
@@ -50,8 +55,7 @@ def profile_intervals(
     from scipy.special import ndtri
 
     rise = float(ndtri((1 + level) / 2) ** 2)
-    unit = _Scaled(design, products, solution)
-    optimum = unit.deviance(unit.root, unit.sigma)[0]
+    unit = _Optimum.of(design, products, theta, reml=reml)
     found: dict[tuple[str, ...], Interval] = {}
     start = 0
     for term in design.random:
@@ -59,61 +63,83 @@ def profile_intervals(
         for i, name in enumerate(term.names):
             free = [start + i, *(start + k for k in range(q) if k != i)] if term.correlated else [start + i]
             per_unit = products.scale / unit.reach[start + i]
-            found["sd", name] = _scale(limits(_sd_family(unit, free), optimum, rise), per_unit)
+            found["sd", name] = _scale(limits(_sd_family(unit, free), unit.value, rise), per_unit)
             for k in range(i) if term.correlated else ():
                 pair = [start + k, start + i, *(start + h for h in range(q) if h not in (k, i))]
-                if unit.sd[start + k] > 0 and unit.sd[start + i] > 0:
-                    found["cor", term.names[k], name] = limits(_cor_family(unit, pair), optimum, rise)
+                if unit.sd[start + k] > ZERO and unit.sd[start + i] > ZERO:
+                    found["cor", term.names[k], name] = limits(_cor_family(unit, pair), unit.value, rise)
         start += q
-    found["sigma",] = _scale(limits(_sigma_family(unit), optimum, rise), products.scale)
+    found["sigma",] = _scale(limits(_sigma_family(unit), unit.value, rise), products.scale)
     if products.q == 1:
-        relative = limits(_relative_family(unit), optimum, rise)
+        relative = limits(_relative_family(unit), unit.value, rise)
         found["ratio",] = _square(_scale(relative, 1 / unit.reach[0]))
     return found
 
 
-class _Scaled:
-    """The deviance in the units of the search: effects times the size of their column, over `scale`.
+@dataclass(frozen=True)
+class _Optimum:
+    """The optimum in the units of the search: working scale, effects times the size of their column.
 
     Attributes
     ----------
-    root : ndarray (q, q)
-        Factor of the random effects covariance at the optimum, block by term.
-    sigma : float
-        Residual standard deviation at the optimum.
-    sd : ndarray (q,)
-        Standard deviations at the optimum.
+    products, reml
+        The data and the criterion.
+    Lambda, sigma : ndarray (q, q), float
+        Relative factor and residual standard deviation, working parametrisation.
+    value : float
+        Deviance.
     reach : ndarray (q,)
         Root mean square of the columns of Z.
+    sd : ndarray (q,)
+        Standard deviations of the formula's effects times `reach`.
     """
 
-    def __init__(self, design: Design, products: CrossProducts, solution: LmmSolution) -> None:
-        self.products, self.reml = products, solution.reml
-        squares = [(term.Z**2).mean(axis=0) for term in design.random]
-        self.reach = np.sqrt(np.concatenate(squares))
-        self.root = self.reach[:, None] * solution.Lambda * (solution.sigma / products.scale)
-        self.sigma = solution.sigma / products.scale
-        self.sd = np.sqrt((self.root**2).sum(axis=1))
-        self._to_working = np.linalg.inv(products.T_Z) / self.reach
+    products: CrossProducts
+    reml: bool
+    Lambda: FloatArray
+    sigma: float
+    value: float
+    reach: FloatArray
+    sd: FloatArray
 
-    def deviance(self, root: FloatArray, sigma: float) -> tuple[float, FloatArray, float]:
-        """Deviance, its gradient by the factor (q, q) and by log sigma."""
-        Lambda = self._to_working @ root / sigma
+    @classmethod
+    def of(cls, design: Design, products: CrossProducts, theta: FloatArray, *, reml: bool) -> _Optimum:
+        Lambda = products.pattern.matrix(theta)
+        at = criterion(products, Lambda, reml=reml)
+        reach = np.sqrt(np.concatenate([(term.Z**2).mean(axis=0) for term in design.random]))
+        sd = at.sigma * reach * np.sqrt(((products.T_Z @ Lambda) ** 2).sum(axis=1))
+        return cls(products, reml, Lambda, at.sigma, at.value, reach, sd)
+
+    def basis(self, effects: list[int]) -> FloatArray:
+        """From working effects to effects of which those in question are the formula's own.
+
+        Only what is fixed is taken out of the working parametrisation, where the search is well conditioned.
+        """
+        P = np.eye(self.products.q)
+        P[effects] = self.products.T_Z[effects] * self.reach[effects, None]
+        return P
+
+    def deviance(
+        self, root: FloatArray, sigma: float, to_working: FloatArray
+    ) -> tuple[float, FloatArray, float]:
+        """Deviance at the factor (q, q) of a basis, its gradient by the factor and by log sigma."""
+        Lambda = to_working @ root / sigma
         at = criterion(self.products, Lambda, reml=self.reml, sigma=sigma)
-        by_root = self._to_working.T @ at.gradient / sigma
+        by_root = to_working.T @ at.gradient / sigma
         by_log_sigma = at.d_sigma * sigma - float(np.sum(at.gradient * Lambda))
         return at.value, by_root, by_log_sigma
 
 
-def _ordered(unit: _Scaled, order: list[int]) -> FloatArray:
-    """Factor (q, q) of the same covariance, triangular for the effects in `order`."""
-    root = unit.root.copy()
+def _ordered(unit: _Optimum, order: list[int], effects: list[int]) -> tuple[FloatArray, FloatArray]:
+    """Factor (q, q) in the basis of `effects`, triangular for the effects in `order`; and the way back."""
+    P = unit.basis(effects)
+    root = P @ unit.Lambda * unit.sigma
     block = np.ix_(order, sorted(order))
-    root[block] = triangular(unit.root[block])
-    return root
+    root[block] = triangular(root[block])
+    return root, np.linalg.inv(P)
 
 
-def _positions(unit: _Scaled, order: list[int], skip: int) -> tuple[list[int], list[int]]:
+def _positions(unit: _Optimum, order: list[int], skip: int) -> tuple[list[int], list[int]]:
     """Free elements of the factor but the first `skip` rows of `order`, and those of all other terms."""
     columns = sorted(order)
     rows, cols = [], []
@@ -129,9 +155,9 @@ def _positions(unit: _Scaled, order: list[int], skip: int) -> tuple[list[int], l
     return rows, cols
 
 
-def _sd_family(unit: _Scaled, order: list[int]) -> Quantity:
+def _sd_family(unit: _Optimum, order: list[int]) -> Quantity:
     first, column = order[0], min(order)
-    base = _ordered(unit, order)
+    base, back = _ordered(unit, order, order[:1])
     rows, cols = _positions(unit, order, 1)
 
     def value(psi: float) -> Value:
@@ -139,7 +165,7 @@ def _sd_family(unit: _Scaled, order: list[int]) -> Quantity:
             root = base.copy()
             root[first, column] = psi
             root[rows, cols] = phi[:-1]
-            deviance, by_root, by_log_sigma = unit.deviance(root, float(np.exp(phi[-1])))
+            deviance, by_root, by_log_sigma = unit.deviance(root, float(np.exp(phi[-1])), back)
             return deviance, np.append(by_root[rows, cols], by_log_sigma)
 
         return at
@@ -147,9 +173,9 @@ def _sd_family(unit: _Scaled, order: list[int]) -> Quantity:
     return Quantity(unit.sd[first], _start(base[rows, cols], unit.sigma), value, 0.0, np.inf)
 
 
-def _cor_family(unit: _Scaled, order: list[int]) -> Quantity:
+def _cor_family(unit: _Optimum, order: list[int]) -> Quantity:
     (first, second), (left, right) = order[:2], sorted(order)[:2]
-    base = _ordered(unit, order)
+    base, back = _ordered(unit, order, order[:2])
     rows, cols = _positions(unit, order, 2)
 
     def value(psi: float) -> Value:
@@ -160,7 +186,7 @@ def _cor_family(unit: _Scaled, order: list[int]) -> Quantity:
             root[first, left] = phi[0]
             root[second, [left, right]] = phi[1] * along
             root[rows, cols] = phi[2:-1]
-            deviance, by_root, by_log_sigma = unit.deviance(root, float(np.exp(phi[-1])))
+            deviance, by_root, by_log_sigma = unit.deviance(root, float(np.exp(phi[-1])), back)
             by_second = by_root[second, [left, right]] @ along
             return deviance, np.concatenate(
                 [[by_root[first, left], by_second], by_root[rows, cols], [by_log_sigma]]
@@ -169,30 +195,29 @@ def _cor_family(unit: _Scaled, order: list[int]) -> Quantity:
         return at
 
     start = np.concatenate([[unit.sd[first], unit.sd[second]], base[rows, cols]])
-    rho = float(unit.root[first] @ unit.root[second] / (unit.sd[first] * unit.sd[second]))
+    rho = float(base[second, left] / unit.sd[second])
     return Quantity(float(np.clip(rho, -1, 1)), _start(start, unit.sigma), value, -1.0, 1.0)
 
 
-def _sigma_family(unit: _Scaled) -> Quantity:
+def _sigma_family(unit: _Optimum) -> Quantity:
     rows, cols = unit.products.pattern.rows, unit.products.pattern.cols
 
     def value(psi: float) -> Value:
         def at(phi: FloatArray) -> tuple[float, FloatArray]:
-            root = np.zeros_like(unit.root)
-            root[rows, cols] = phi
-            deviance, by_root, _ = unit.deviance(root, psi)
+            root = unit.products.pattern.matrix(phi)
+            deviance, by_root, _ = unit.deviance(root, psi, np.eye(unit.products.q))
             return deviance, by_root[rows, cols]
 
         return at
 
-    return Quantity(unit.sigma, _start(unit.root[rows, cols]), value, 0.0, np.inf)
+    return Quantity(unit.sigma, _start(unit.Lambda[rows, cols] * unit.sigma), value, 0.0, np.inf)
 
 
-def _relative_family(unit: _Scaled) -> Quantity:
+def _relative_family(unit: _Optimum) -> Quantity:
     def value(psi: float) -> Value:
         def at(phi: FloatArray) -> tuple[float, FloatArray]:
             sigma = float(np.exp(phi[0]))
-            deviance, by_root, by_log_sigma = unit.deviance(np.array([[psi * sigma]]), sigma)
+            deviance, by_root, by_log_sigma = unit.deviance(np.array([[psi * sigma]]), sigma, np.eye(1))
             return deviance, np.array([by_log_sigma + by_root[0, 0] * psi * sigma])
 
         return at

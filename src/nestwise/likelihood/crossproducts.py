@@ -268,13 +268,32 @@ def _least_squares(X: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray
     n, p = X.shape
     if p == 0:
         return X, np.zeros((0, 0)), np.zeros(0), y.copy()
-    Q, R = np.linalg.qr(X)
+    Q, R_inverse = _orthonormal(X)
     along = Q.T @ y
     residual = y - Q @ along
     correction = Q.T @ residual  # one step of refinement: y may be a million times its residual
     residual -= Q @ correction
-    beta_0 = np.linalg.solve(R, along + correction)
-    return Q * np.sqrt(n), np.linalg.inv(R) * np.sqrt(n), beta_0, residual
+    Q *= np.sqrt(n)
+    return Q, R_inverse * np.sqrt(n), R_inverse @ (along + correction), residual
+
+
+def _orthonormal(X: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Q (n, p) with Q'Q = I and R^-1 (p, p) with X R^-1 = Q.
+
+    Cholesky twice, three times quicker than Householder on tall matrices and as accurate (Yamamoto et al.
+    2015) while the scaled columns are not nearly collinear; Householder's QR where they are.
+    """
+    size = np.sqrt(np.einsum("ij,ij->j", X, X))
+    Q, R_inverse = X / size, np.diag(1 / size)
+    for _ in range(2):
+        gram = Q.T @ Q
+        values = np.linalg.eigvalsh(gram)
+        if values[0] < 1e-9:
+            Q, R = np.linalg.qr(X)
+            return Q, np.linalg.inv(R)
+        step = np.linalg.inv(np.linalg.cholesky(gram)).T
+        Q, R_inverse = Q @ step, R_inverse @ step
+    return Q, R_inverse
 
 
 def _random_columns(term: RandomTerm, formula: str) -> tuple[FloatArray, list[FloatArray]]:
