@@ -1,0 +1,1 @@
+"""The Bayesian side: the collapsed likelihood under PyMC, its verdict, and what follows from the draws."""

@@ -1,0 +1,367 @@
+"""The engine `pymc`: the same model as `lmm`, by its posterior."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from nestwise.bayes.check import judge, summarise
+from nestwise.bayes.compile import Compiled, compile_model, settle_pytensor
+from nestwise.bayes.model import Structure, build_model, standard_priors, structure_of
+from nestwise.bayes.priors import PriorRow, prior_records, prior_table
+from nestwise.bayes.units import Draws, Units, standard_products, to_data, units_of
+from nestwise.config.study import Prior
+from nestwise.design.record import Design, FloatArray
+from nestwise.fit.partition import kish_size, mean_square_z, partition
+from nestwise.fit.pooling import fixed_lines, pooling_table
+from nestwise.fit.refusals import mixed_problems, refuse, refuse_perfect
+from nestwise.fit.sweep import Swept, sweep
+from nestwise.likelihood.crossproducts import CrossProducts, collapse, compress
+from nestwise.results import Check, Estimate, Fit, Status
+from nestwise.seeds import seed_for
+
+log = logging.getLogger(__name__)
+LADDER = ((0.9, 1), (0.95, 2), (0.99, 4))
+"""Attempts: target acceptance, and by how much warm-up and draws are multiplied."""
+TOOLS = ("pymc", "pytensor", "nutpie", "arviz-stats", "numba")
+HEAVY = ("variance_ratio", "break_even_n")
+"""Derived ratios whose posterior need not have a variance: no SD is given."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A design made ready for sampling."""
+
+    design: Design
+    units: Units
+    working: CrossProducts
+    standard: CrossProducts
+    swept: Swept
+    structure: Structure
+    priors: tuple[PriorRow, ...]
+    standard_priors: tuple[PriorRow, ...]
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """The last attempt: draws in both units, its summaries and its verdict."""
+
+    standard: Draws
+    home: Draws
+    parameters: list[dict[str, Any]]
+    columns: dict[str, FloatArray]
+    checks: tuple[Check, ...]
+    attempts: list[dict[str, Any]]
+    seconds: dict[str, float]
+
+
+def fit_pymc(
+    design: Design,
+    *,
+    priors: Mapping[str, Prior],
+    seed: int,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    cores: int = 1,
+    level: float = 0.95,
+) -> Fit:
+    """Sample the posterior of a linear mixed model with one grouping factor.
+
+    Parameters
+    ----------
+    design : Design
+        The model.
+    priors : mapping of str to Prior
+        Overrides of the default priors, see `priors.prior_table`.
+    seed : int
+        Root seed; streams are keyed on study, model and what they are for.
+    draws, tune, chains : int
+        Kept draws and warm-up steps of each chain, and chains, of the first attempt.
+    cores : int
+        Chains at once; the numbers do not depend on it.
+    level : float
+        Coverage of the equal-tailed intervals.
+
+    Returns
+    -------
+    Fit
+        Estimates are posterior medians, standard errors posterior SDs. Status `not_converged` if no attempt
+        satisfies `check.judge`.
+
+    Raises
+    ------
+    Refusal
+        See `fit.refusals` and `priors.prior_table`.
+    """
+    began = perf_counter()
+    prepared = prepare(design, priors)
+    posterior = _posterior(
+        prepared, seed=seed, draws=draws, tune=tune, chains=chains, cores=cores, level=level
+    )
+    failed = [check for check in posterior.checks if not check.ok]
+    reason = " ".join(check.advice for check in failed) or None
+    counted = perf_counter()
+    groups, predictions = _groups_and_predictions(prepared, posterior, seed, level)
+    record = _record(prepared, posterior, seed)
+    record["sampler"]["seconds"]["afterwards"] = round(perf_counter() - counted, 3)
+    return Fit(
+        study=design.study,
+        model=design.model,
+        engine="pymc",
+        method="NUTS",
+        status=Status.NOT_CONVERGED if failed else Status.OK,
+        formula=design.formula,
+        analysis_hash=design.analysis_hash,
+        n_obs=design.n,
+        n_groups=design.n_groups,
+        reason=reason,
+        converged=not failed,
+        singular=False,
+        n_parameters=len(posterior.parameters),
+        warnings=() if reason is None else (reason,),
+        estimates=(*_estimates(posterior, level), *_derived(design, posterior.home, level)),
+        checks=posterior.checks,
+        groups=groups,
+        predictions=predictions,
+        draws=_draws_frame(posterior.columns),
+        record=record,
+        seconds=perf_counter() - began,
+    )
+
+
+def prepare(design: Design, priors: Mapping[str, Prior]) -> Prepared:
+    """Collapse a design and settle its priors; everything a model needs, nothing sampled.
+
+    Raises
+    ------
+    Refusal
+        See `fit.refusals` and `priors.prior_table`.
+    """
+    refuse(mixed_problems(design, engine="pymc"))
+    units = units_of(design)
+    table = prior_table(design, units, priors)
+    working = collapse(design)
+    swept = sweep(working)
+    refuse_perfect(design, swept, working.scale)
+    return Prepared(
+        design=design,
+        units=units,
+        working=working,
+        standard=standard_products(working, units),
+        swept=swept,
+        structure=structure_of(design),
+        priors=table,
+        standard_priors=standard_priors(table, units),
+    )
+
+
+def pymc_model(prepared: Prepared) -> Any:
+    """The `pymc.Model` that is sampled; `prepared.standard` compressed where groups repeat themselves."""
+    settle_pytensor()
+    compressed = standard_products(compress(prepared.working), prepared.units)
+    return build_model(prepared.structure, prepared.standard_priors, compressed)
+
+
+def _posterior(
+    prepared: Prepared, *, seed: int, draws: int, tune: int, chains: int, cores: int, level: float
+) -> Posterior:
+    """Sample until the verdict is good or the ladder ends."""
+    from nestwise.bayes.sample import sample
+
+    design = prepared.design
+    began = perf_counter()
+    model = pymc_model(prepared)
+    built = perf_counter()
+    compiled: Compiled = compile_model(model)
+    seconds = {"build": round(built - began, 3), "compile": round(perf_counter() - built, 3)}
+    attempts: list[dict[str, Any]] = []
+    for number, (target_accept, factor) in enumerate(LADDER):
+        run = sample(
+            compiled,
+            prepared.structure,
+            prepared.standard_priors,
+            draws=draws * factor,
+            tune=tune * factor,
+            chains=chains,
+            target_accept=target_accept,
+            cores=cores,
+            seed=seed_for(seed, design.study, design.model, "pymc", "sampler", number),
+        )
+        judged = perf_counter()
+        home = to_data(run.draws, prepared.units)
+        columns = _columns(design, home)
+        parameters = [_named(name) | summarise(values, level) for name, values in columns.items()]
+        checks = judge(parameters, run.diverging, run.energy)
+        failed = [check.check for check in checks if not check.ok]
+        attempts.append(
+            dict(run.settings)
+            | {
+                "divergences": int(run.diverging.sum()),
+                "mean_steps": round(float(run.steps.mean()), 2),
+                "seconds": round(run.seconds, 3),
+                "failed": failed,
+            }
+        )
+        if not failed:
+            break
+        log.info("attempt %d fails on %s", number + 1, ", ".join(failed))
+    seconds |= {"sample": round(run.seconds, 3), "judge": round(perf_counter() - judged, 3)}
+    return Posterior(run.draws, home, parameters, columns, checks, attempts, seconds)
+
+
+def _columns(design: Design, home: Draws) -> dict[str, FloatArray]:
+    """Draws (chains, draws) of every parameter under the name it has in `draws.parquet`."""
+    columns = {f"fixed|{name}": home.beta[..., at] for at, name in enumerate(design.names)}
+    names = [(term.group, name) for term in design.random for name in term.names]
+    columns |= {f"sd|{group}|{name}": home.sd[..., at] for at, (group, name) in enumerate(names)}
+    correlation = home.correlation @ np.swapaxes(home.correlation, -1, -2)
+    start = 0
+    for term in design.random:
+        for row, later in enumerate(term.names):
+            for col in range(row) if term.correlated else ():
+                name = f"cor|{term.group}|{term.names[col]}:{later}"
+                columns[name] = correlation[..., start + row, start + col]
+        start += len(term.names)
+    return columns | {"residual|sigma": home.sigma}
+
+
+def _named(column: str) -> dict[str, Any]:
+    component, *rest = column.split("|", 2 if column.startswith(("sd|", "cor|")) else 1)
+    group, term = rest if len(rest) == 2 else (None, rest[0])
+    return {"component": component, "group": group, "term": term}
+
+
+def _estimates(posterior: Posterior, level: float) -> list[Estimate]:
+    return [
+        Estimate(
+            row["component"],
+            row["term"],
+            row["median"],
+            row["group"],
+            std_error=row["sd"],
+            lower=row["lower"],
+            upper=row["upper"],
+            level=level,
+            scale="correlation" if row["component"] == "cor" else "response",
+        )
+        for row in posterior.parameters
+    ]
+
+
+def _derived(design: Design, home: Draws, level: float) -> list[Estimate]:
+    """Posterior of what `fit.partition` derives, draw by draw."""
+    flat = home.flat()
+    names = tuple(name for term in design.random for name in term.names)
+    ZZ, size, group = mean_square_z(design), kish_size(design), design.random[0].group
+    root = flat.sd[:, :, None] * flat.correlation
+    Sigma = root @ np.swapaxes(root, 1, 2)
+    parts = [partition(Sigma[s], float(flat.sigma[s]), names, ZZ, size) for s in range(flat.sigma.size)]
+    rows = [
+        ("icc", "icc", group, "proportion"),
+        ("variance_share", "share_group", group, "proportion"),
+        ("design_effect", "design_effect", group, "ratio"),
+        ("variance_ratio", "variance_ratio", group, "ratio"),
+        ("break_even_n", "break_even", group, "rows"),
+        ("residual_share", "share_residual", None, "proportion"),
+    ]
+    tail = (1 - level) / 2
+    estimates = []
+    for term, field, owner, scale in rows:
+        values = [getattr(part, field) for part in parts]
+        if None in values:
+            continue
+        lower, median, upper = (float(value) for value in np.quantile(values, [tail, 0.5, 1 - tail]))
+        sd = None if term in HEAVY else float(np.std(values, ddof=1))
+        estimates.append(
+            Estimate(
+                "derived", term, median, owner,
+                std_error=sd, lower=lower, upper=upper, level=level, scale=scale,
+            )
+        )  # fmt: skip
+    return estimates
+
+
+def _groups_and_predictions(
+    prepared: Prepared, posterior: Posterior, seed: int, level: float
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    from nestwise.bayes.effects import group_effects, mean_pooling_factors
+
+    design = prepared.design
+    lines = fixed_lines(design)
+    home, standard = posterior.home.flat(), posterior.standard.flat()
+    stream = seed_for(seed, design.study, design.model, "pymc", "effects")
+    effects = group_effects(prepared.standard, standard, prepared.units, lines, level=level, seed=stream)
+    root = np.median(home.sd, axis=0)[:, None] * np.median(home.correlation, axis=0)
+    groups = pooling_table(
+        design,
+        prepared.working,
+        prepared.swept,
+        effects.coefficients,
+        Sigma=root @ root.T,
+        sigma=float(np.median(home.sigma)),
+        lines=lines,
+    )
+    factors = mean_pooling_factors(prepared.working, home)
+    groups = groups.with_columns(pl.Series("pooling_factor", factors.reshape(-1)))
+    fixed = design.X @ home.beta.mean(axis=0)
+    fixed = fixed if design.offset is None else fixed + design.offset
+    Z = np.column_stack([term.Z for term in design.random])
+    fitted = fixed + np.einsum("nq,nq->n", Z, effects.mean[design.random[0].codes])
+    columns: dict[str, Any] = {
+        "row": design.rows,
+        "observed": design.y,
+        "fixed": fixed,
+        "fitted": fitted,
+        "residual": design.y - fitted,
+    }
+    return groups, pl.DataFrame(columns)
+
+
+def _draws_frame(columns: Mapping[str, FloatArray]) -> pl.DataFrame:
+    chains, draws = next(iter(columns.values())).shape
+    index: dict[str, Any] = {
+        "chain": np.repeat(np.arange(chains), draws),
+        "draw": np.tile(np.arange(draws), chains),
+    }
+    return pl.DataFrame(index | {name: values.reshape(-1) for name, values in columns.items()})
+
+
+def _record(prepared: Prepared, posterior: Posterior, seed: int) -> dict[str, Any]:
+    from nestwise.bayes.predictive import posterior_predictive, prior_predictive
+
+    design = prepared.design
+    names = (design.study, design.model, "pymc")
+    standard = posterior.standard.flat()
+    last = posterior.attempts[-1]
+    return {
+        "parameters": posterior.parameters,
+        "sampler": {
+            "versions": {name: version(name) for name in TOOLS},
+            "target_accept": last["target_accept"],
+            "divergences": last["divergences"],
+            "steps": last["mean_steps"],
+            "chains": last["chains"],
+            "draws": last["draws"],
+            "tune": last["tune"],
+            "seed": seed,
+            "attempts": posterior.attempts,
+            "seconds": dict(posterior.seconds),
+        },
+        "priors": prior_records(prepared.priors),
+        "posterior_predictive": posterior_predictive(
+            design, prepared.standard, standard, prepared.units,
+            seed_for(seed, *names, "posterior predictive"),
+        ),
+        "prior_predictive": prior_predictive(
+            design, prepared.structure, prepared.standard_priors, prepared.units,
+            seed_for(seed, *names, "prior predictive"),
+        ),
+    }  # fmt: skip
