@@ -28,6 +28,7 @@ rule tables:
 
 rule diagnose:
     input:
+        analysis="<results>/{study}/data/analysis.parquet",
         fits=fits,
         designs=designs,
     output:
@@ -40,7 +41,7 @@ rule diagnose:
     resources:
         mem_mb=memory(1000, 10),
     params:
-        code=fingerprint("nestwise.diagnose"),
+        code=fingerprint("nestwise.diagnose.saved"),
     conda:
         "../../envs/nestwise.yaml"
     message:

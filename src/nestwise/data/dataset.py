@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
-from nestwise.config.study import Derivation
+from nestwise.config.study import Derivation, Variable
 
 ROW = ".row"
 """Column that holds the row number in the source, counted from 1 below the header."""
@@ -25,6 +25,19 @@ class VariableInfo:
     """Of a categorical or ordinal variable, the reference level first."""
     unit: str | None = None
     label: str | None = None
+
+
+def worded(variables: Mapping[str, VariableInfo], declared: Mapping[str, Variable]) -> dict[str, VariableInfo]:
+    """Variables with the units and labels of the study file.
+
+    Prepared data hold neither, so that a new label draws figures anew and fits nothing again.
+    """
+    return {
+        name: replace(info, unit=declared[name].unit or info.unit, label=declared[name].label or info.label)
+        if name in declared
+        else info
+        for name, info in variables.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, replace, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,7 @@ def gather_inputs(
     }
     return FigureInputs(
         config=config,
-        dataset=dataset,
+        dataset=replace(dataset, variables=worded(dataset.variables, config.variables)),
         estimates=tables["estimates"],
         fits=tables["fits"],
         groups=tables["groups"],

@@ -65,7 +65,7 @@ def collect(
     )
     designs = {model: found for model in order if (found := _json(place / "models" / model / "design.json"))}
     failures, n_failures = _failures(place / "data" / "failures.parquet")
-    validation = _json(place / "data" / "validation.json")
+    validation = _worded(_json(place / "data" / "validation.json"), study)
     return ReportRecord(
         name=name,
         study=study,
@@ -85,6 +85,17 @@ def collect(
         pictures=_pictures(place / "figures", order, study.report.main_model or order[-1]),
         provenance=dict(provenance or {}),
     )
+
+
+def _worded(validation: dict[str, Any], study: Study) -> dict[str, Any]:
+    """The validation with the units and labels of the study file, which the data do not hold."""
+    for table, declared in (("variables", study.variables), ("groups", study.groups)):
+        for entry in validation.get(table, ()):
+            known = declared.get(entry["name"])
+            entry |= {key: given for key in ("unit", "label") if (given := getattr(known, key, None))}
+    if study.time is not None and validation.get("time"):
+        validation["time"]["unit"] = study.time.unit
+    return validation
 
 
 def _json(path: Path) -> dict[str, Any]:

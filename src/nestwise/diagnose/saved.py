@@ -1,0 +1,48 @@
+"""Verdicts on fits that stand on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import polars as pl
+
+from nestwise.data.dataset import Dataset
+from nestwise.diagnose.checks import diagnose
+from nestwise.results import CHECKS, conform, empty
+from nestwise.storage import read_json
+
+
+def diagnose_saved(
+    folders: Sequence[str | os.PathLike[str]], designs: Sequence[str | os.PathLike[str]], dataset: Dataset
+) -> pl.DataFrame:
+    """Judge every fit of a study: the checks its engine made, and those made of its results.
+
+    Parameters
+    ----------
+    folders : sequence of path-like
+        Fits as written by `results.save_fit`.
+    designs : sequence of path-like
+        `design.json` of every model.
+    dataset : Dataset
+        The prepared data.
+
+    Returns
+    -------
+    polars.DataFrame
+        In the schema CHECKS; a check that the engine made already is not made twice.
+    """
+    by_model = {design["model"]: design for design in map(read_json, designs)}
+    return pl.concat([empty(CHECKS), *(_of_fit(Path(folder), by_model, dataset) for folder in folders)])
+
+
+def _of_fit(folder: Path, designs: Mapping[str, Mapping[str, object]], dataset: Dataset) -> pl.DataFrame:
+    fit = pl.read_parquet(folder / "fits.parquet").row(0, named=True)
+    own = pl.read_parquet(folder / "checks.parquet")
+    made = set(own["check"])
+    identity = {name: fit[name] for name in ("study", "model", "engine")}
+    found = diagnose(folder, designs.get(fit["model"], {}), dataset)
+    rows = [identity | asdict(check) for check in found if check.check not in made]
+    return pl.concat([own, conform(pl.DataFrame(rows, schema=dict(CHECKS)), CHECKS)])
