@@ -66,7 +66,7 @@ def count(name: str, dtype: pl.DataType) -> pl.Expr:
     if dtype.is_integer():
         return pl.col(name).cast(pl.Int64, strict=False)
     valued = number(name, dtype)
-    whole = (valued == valued.round()) & (valued.abs() <= LARGEST_WHOLE)
+    whole = (valued == valued.round()) & (valued.abs() < LARGEST_WHOLE)
     return pl.when(whole).then(valued).cast(pl.Int64, strict=False).alias(name)
 
 

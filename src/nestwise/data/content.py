@@ -10,7 +10,8 @@ import polars as pl
 from nestwise.config.study import DataDescription
 from nestwise.data.dataset import ROW
 from nestwise.data.derive import group_keys
-from nestwise.data.tables import collect, near_names
+from nestwise.data.spelling import near_names
+from nestwise.data.tables import collect
 from nestwise.data.typed import TypedData
 from nestwise.data.validation import (
     MOST_LISTED,

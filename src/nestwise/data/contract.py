@@ -11,8 +11,9 @@ from nestwise.config.study import DataDescription
 from nestwise.data.content import check_constant, check_content, is_constant
 from nestwise.data.derive import derivation_problems
 from nestwise.data.nesting import check_declaration, check_nesting, check_sizes, declared_within
+from nestwise.data.spelling import near_names
 from nestwise.data.summary import summarise_variables, variation
-from nestwise.data.tables import collect, near_names
+from nestwise.data.tables import collect
 from nestwise.data.timing import check_time
 from nestwise.data.typed import TypedData
 from nestwise.data.validation import (

@@ -27,7 +27,9 @@ class VariableInfo:
     label: str | None = None
 
 
-def worded(variables: Mapping[str, VariableInfo], declared: Mapping[str, Variable]) -> dict[str, VariableInfo]:
+def worded(
+    variables: Mapping[str, VariableInfo], declared: Mapping[str, Variable]
+) -> dict[str, VariableInfo]:
     """Variables with the units and labels of the study file.
 
     Prepared data hold neither, so that a new label draws figures anew and fits nothing again.

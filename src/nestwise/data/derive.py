@@ -8,7 +8,7 @@ import polars as pl
 
 from nestwise.config.study import Derivation
 from nestwise.data.dataset import ROW
-from nestwise.data.tables import near_names
+from nestwise.data.spelling import near_names
 from nestwise.errors import DataError, Problem
 
 

@@ -10,7 +10,7 @@ import polars as pl
 from nestwise.config.study import Variable
 from nestwise.data.columns import labels
 from nestwise.data.levels import YES_NO, declared_labels, group_order, label, level_order
-from nestwise.data.tables import near_names
+from nestwise.data.spelling import near_names
 from nestwise.errors import Problem
 
 MOST_EXTRAS = 1000

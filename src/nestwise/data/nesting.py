@@ -12,7 +12,7 @@ import polars as pl
 from nestwise.config.study import Group
 from nestwise.data.dataset import ROW
 from nestwise.data.derive import group_keys
-from nestwise.data.tables import near_names
+from nestwise.data.spelling import near_names
 from nestwise.data.validation import DataCheck, failed, passed, place, shorten
 from nestwise.errors import Problem
 

@@ -80,7 +80,7 @@ def save_dataset(dataset: Dataset, path: str | os.PathLike[str]) -> None:
     """Write a Dataset as Parquet, streaming; its metadata travel in the file's key-value metadata."""
     content = {
         "study": dataset.study,
-        "variables": variables_to_json(dataset.variables),
+        "variables": variables_to_json(dataset.variables, dataset.frame.collect_schema()),
         "within": dict(dataset.within),
         "time": dataset.time,
         "derivations": [

@@ -15,8 +15,8 @@ from nestwise.data.columns import REASONS, count, date, is_readable, labels, num
 from nestwise.data.dataset import ROW, VariableInfo
 from nestwise.data.factors import Factor, binary, binary_problem, categorical, found_labels, grouping
 from nestwise.data.infer import TEXT, Inference, infer
-from nestwise.data.tables import near_names, scan_table, stacked, without_missing_codes
-from nestwise.data.text import SEPARATORS
+from nestwise.data.spelling import near_names
+from nestwise.data.tables import always_missing, scan_table, stacked, without_missing_codes
 from nestwise.data.typed import FAILURES, TypedData
 from nestwise.errors import DataError, Problem
 
@@ -83,8 +83,7 @@ def _read(
     groups: Mapping[str, Group],
     time: Time | None,
 ) -> TypedData:
-    text_file = path.suffix.lower() in SEPARATORS or path.suffix.lower() == ".xlsx"
-    raw = without_missing_codes(scan_table(path), data, text_file=text_file)
+    raw = without_missing_codes(scan_table(path), data, always_missing(path))
     columns = _Columns()
     raw = _without_empty_rows(raw, path, columns)
     raw = _without_unusable(raw, {*variables, *groups, *((time.column,) if time else ())}, columns)
@@ -185,7 +184,8 @@ def _kinds(
         elif declared.type is not None:
             kinds[name] = Inference(declared.type, "")
         elif declared.levels is not None or declared.reference is not None:
-            kinds[name] = Inference("categorical", f"{name} is taken as categorical, because it has levels.")
+            kinds[name] = Inference("categorical", "")
+            columns.notes.append(f"{name} is taken as categorical, because it has levels.")
     kinds |= infer(raw, [name for name in names if name not in kinds])
     return {name: kinds[name] for name in names}
 

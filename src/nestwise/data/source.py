@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from nestwise.data.bundled import DATASETS, bundled_datasets
+from nestwise.data.spelling import near_names
 from nestwise.errors import DataError, Problem
 
 EXTENSIONS: tuple[str, ...] = (
@@ -59,8 +59,7 @@ def locate(source: str, study_path: Path, roots: Sequence[Path] = ()) -> Path:
 def _bundled(name: str, where: str) -> Path:
     names = [dataset.name for dataset in bundled_datasets()]
     if name not in names:
-        near = get_close_matches(name, names, n=1)
-        hint = f"did you mean {PREFIX}{near[0]}" if near else "choose one of them"
+        hint = near_names(name, names) or "choose one of them"
         raise DataError(
             Problem(
                 f"there is no bundled data set {name!r}; bundled are {', '.join(names)}",
@@ -128,11 +127,8 @@ def _file_problem(path: Path, source: str, where: str) -> Problem | None:
 def _missing(path: Path, source: str, where: str) -> Problem:
     folder = path.parent
     siblings = [entry.name for entry in folder.iterdir() if entry.is_file()] if folder.is_dir() else []
-    near = get_close_matches(path.name, siblings, n=1)
-    if near:
-        hint = f"did you mean {str(Path(source).with_name(near[0]))!r}"
-    elif any(sign in source for sign in "*?["):
+    if any(sign in source for sign in "*?[{"):
         hint = "patterns are not expanded: name one file"
     else:
-        hint = f"sources are sought from {Path(where).resolve().parent}"
+        hint = near_names(path.name, siblings) or f"sources are sought from {Path(where).resolve().parent}"
     return Problem(f"the source {source!r} does not exist", where, hint)

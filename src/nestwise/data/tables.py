@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 
 import polars as pl
@@ -12,11 +10,14 @@ from polars.exceptions import PolarsError
 
 from nestwise.config.study import Data, Wide
 from nestwise.data.dataset import ROW
+from nestwise.data.spelling import reserved_names
 from nestwise.data.text import SEPARATORS, scan_text
 from nestwise.errors import DataError, Problem
 
 TEXT_MISSING = frozenset({"", "NA", "NaN"})
 """Always missing in text and spreadsheets, as in R's read.csv; more are declared in the study file."""
+EMPTY_MISSING = frozenset({""})
+"""Always missing in files of statistics programs, which have no other missing text."""
 EXTRA = "pip install 'nestwise[readers]'"
 
 
@@ -49,8 +50,9 @@ def scan_table(path: Path) -> pl.LazyFrame:
                 "write it again, and wait until writing has finished",
             )
         ) from error
-    if ROW in names:
-        raise DataError(Problem(f"a column is called {ROW!r}, a name in use", str(path), "rename it"))
+    problems = reserved_names(names, str(path))
+    if problems:
+        raise DataError(problems)
     return frame.with_row_index(ROW, offset=1).with_columns(pl.col(ROW).cast(pl.Int64))
 
 
@@ -81,7 +83,8 @@ def _read_spreadsheet(path: Path) -> pl.LazyFrame:
     try:
         book = fastexcel.read_excel(path)
         header = book.load_sheet(0, header_row=None, n_rows=1, dtypes="string").to_polars()
-        frame = book.load_sheet(0, header_row=0).to_polars()
+        # All rows are sampled: a text below the sample of a numeric column would silently be null.
+        table: pl.DataFrame = book.load_sheet(0, header_row=0, schema_sample_rows=None).to_polars()
     except fastexcel.FastExcelError as error:
         raise ValueError(str(error)) from error
     given = [name for name in (header.row(0) if header.height else ()) if name is not None]
@@ -94,7 +97,7 @@ def _read_spreadsheet(path: Path) -> pl.LazyFrame:
                 "give every column a name of its own",
             )
         )
-    return frame.lazy()
+    return table.lazy()
 
 
 def _read_statistics(path: Path, suffix: str) -> pl.LazyFrame:
@@ -120,7 +123,15 @@ def _needs_reader(path: Path, package: str) -> DataError:
     )
 
 
-def without_missing_codes(frame: pl.LazyFrame, data: Data, *, text_file: bool) -> pl.LazyFrame:
+def always_missing(path: Path) -> frozenset[str]:
+    """Texts that are missing in a kind of file without being declared."""
+    suffix = path.suffix.lower()
+    if suffix in SEPARATORS or suffix == ".xlsx":
+        return TEXT_MISSING
+    return EMPTY_MISSING if suffix in (".sav", ".dta", ".sas7bdat") else frozenset()
+
+
+def without_missing_codes(frame: pl.LazyFrame, data: Data, always: frozenset[str]) -> pl.LazyFrame:
     """Make missing values null.
 
     Empty text, `NA` and `NaN` are missing in text files and spreadsheets. NaN is missing
@@ -133,11 +144,11 @@ def without_missing_codes(frame: pl.LazyFrame, data: Data, *, text_file: bool) -
         As the file has it.
     data : Data
         The section of the study file.
-    text_file : bool
-        Whether the file has no null of its own.
+    always : frozenset of str
+        Texts that are missing anyway.
     """
     numbers = sorted({number for code in data.missing_values if (number := _number(code)) is not None})
-    texts = {str(code) for code in data.missing_values} | (TEXT_MISSING if text_file else frozenset())
+    texts = {str(code) for code in data.missing_values} | always
     expressions = []
     for name, dtype in frame.collect_schema().items():
         column = pl.col(name)
@@ -200,11 +211,3 @@ def collect(frame: pl.LazyFrame) -> pl.DataFrame:
     collected = frame.collect(engine="streaming")
     assert isinstance(collected, pl.DataFrame)
     return collected
-
-
-def near_names(name: str, names: Iterable[str]) -> str:
-    """A hint at the name a person may have meant: `did you mean 'x'`, or the empty string."""
-    listed = list(names)
-    same = [other for other in listed if other.strip().casefold() == name.strip().casefold()]
-    near = same or get_close_matches(name, listed, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}" if near else ""

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from nestwise.data.dataset import ROW
+from nestwise.data.spelling import reserved_names
 from nestwise.errors import DataError, Problem
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
@@ -173,9 +174,7 @@ def _header_problems(path: Path, names: list[str], separator: str) -> list[Probl
     if unnamed:
         shown = ", ".join(map(str, unnamed[:10]))
         problems.append(Problem(f"column {shown} has no name", where, "name it, or take it out"))
-    if ROW in names:
-        problems.append(Problem(f"a column is called {ROW!r}, a name in use", where, "rename it"))
-    return problems
+    return problems + reserved_names(names, where)
 
 
 def _check_rows(path: Path, separator: str, names: list[str], *, quoted: bool) -> None:

@@ -58,12 +58,14 @@ class TypedData:
     occasions: int = 1
 
 
-def variables_to_json(variables: Mapping[str, VariableInfo]) -> list[dict[str, Any]]:
-    """Variables without the levels an `Enum` column holds anyway."""
-    return [
-        asdict(info) | {"levels": list(info.levels) if info.type == "binary" else []}
-        for info in variables.values()
-    ]
+def variables_to_json(variables: Mapping[str, VariableInfo], schema: pl.Schema) -> list[dict[str, Any]]:
+    """Variables without the levels an `Enum` column holds anyway (a factor may have a million groups)."""
+
+    def held(info: VariableInfo) -> bool:
+        dtype = schema[info.name]
+        return isinstance(dtype, pl.Enum) and tuple(dtype.categories) == info.levels
+
+    return [asdict(info) | {"levels": [] if held(info) else list(info.levels)} for info in variables.values()]
 
 
 def variables_from_json(content: list[dict[str, Any]], schema: pl.Schema) -> dict[str, VariableInfo]:
@@ -71,7 +73,9 @@ def variables_from_json(content: list[dict[str, Any]], schema: pl.Schema) -> dic
     variables = {}
     for entry in content:
         dtype = schema[entry["name"]]
-        levels = dtype.categories.to_list() if isinstance(dtype, pl.Enum) else entry["levels"]
+        levels = entry["levels"]
+        if isinstance(dtype, pl.Enum) and not levels:
+            levels = dtype.categories.to_list()
         variables[entry["name"]] = VariableInfo(**(entry | {"levels": tuple(levels)}))
     return variables
 
@@ -95,7 +99,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
 def save_typed(typed: TypedData, path: str | os.PathLike[str]) -> None:
     """Write typed data as Parquet, streaming; the rest of the record goes into its metadata."""
     content = {
-        "variables": variables_to_json(typed.variables),
+        "variables": variables_to_json(typed.variables, typed.frame.collect_schema()),
         "notes": typed.notes,
         "failures": typed.failures.to_dicts(),
         "failure_counts": dict(typed.failure_counts),
