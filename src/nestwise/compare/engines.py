@@ -44,7 +44,8 @@ errors; `verdict` is agrees | small | differs | one_sided | refused."""
 
 KEY = ("component", "group", "term", "target", "scale")
 LIKELIHOOD_ENGINES = ("lmm", "glmm")
-COMPONENTS = ("fixed", "sd", "cor", "residual", "derived")
+COMPONENTS = ("fixed", "sd", "cor", "residual")
+"""What follows from these (ICC, design effect) would only say the same difference again."""
 FEW_GROUPS = 40
 MONTE_CARLO_ERRORS = 3.0
 SMALL_IN_SD = 0.25
@@ -211,8 +212,6 @@ def explain(quantity: Quantity, difference: float) -> str:
             "The posterior averages over the variances' uncertainty, where the likelihood takes their best "
             "values as known; the prior adds a little."
         )
-    if quantity.component == "derived":
-        return "It is computed from the variances, and inherits the skewness of their posterior."
     return "The posterior averages over all parameters where the likelihood fixes them at their best values."
 
 

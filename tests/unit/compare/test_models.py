@@ -62,7 +62,8 @@ def test_rule_2_ml_fits_with_different_fixed_parts_are_compared():
     )
     assert all(row.comparable for row in table.rows)
     assert table.sentences == (
-        "Among b, a, which may be compared, b has the lowest AIC, 1.0 below a; a gap under 2 decides nothing.",
+        "Among b, a, which may be compared, b has the lowest AIC, 1.0 below a; "
+        "a gap under 2 decides nothing.",
     )
 
 

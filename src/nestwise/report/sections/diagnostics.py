@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from nestwise.compare.numbers import count, plain, several
+from nestwise.compare.numbers import count, interval, percent, plain, several
 from nestwise.report.blocks import Block, Cell, Fold, Heading, Section, Table, cells, figures
 from nestwise.report.record import ReportRecord
 from nestwise.report.words import engine_name
@@ -27,6 +27,8 @@ def diagnostics_section(record: ReportRecord) -> Section | None:
         title = f"All {count(passed.height)} checks that passed"
         if not passed.is_empty():
             blocks.append(Fold(title, (_table("Checks that passed", passed),)))
+    predictive = _predictive(record)
+    blocks += [predictive] if predictive else []
     for model in ("", *record.models):
         own = [picture for picture in pictures if picture.model == model]
         if own and model in ("", record.main_model):
@@ -55,6 +57,37 @@ def _lead(record: ReportRecord, attention: pl.DataFrame) -> str:
         f"{count(total - attention.height)} of {count(total)} checks passed; {count(attention.height)} "
         f"{verb} "
         f"attention, in {several(fits, 4)}."
+    )
+
+
+def _predictive(record: ReportRecord) -> Table | None:
+    """The posterior predictive check of the main model: the data among their replicates."""
+    own = record.records.get((record.main_model, "pymc"), {})
+    listed = (own.get("posterior_predictive") or {}).get("statistics") or ()
+    if not listed:
+        return None
+    rows = tuple(
+        cells(
+            str(row["statistic"]).replace("_", " "),
+            plain(row["observed"]),
+            plain(row["mean"]),
+            interval(row["lower"], row["upper"]),
+            percent(row["p_larger"]),
+        )
+        for row in listed
+    )
+    return Table(
+        caption=f"Would `{record.main_model}` produce data like these? (posterior predictive check)",
+        head=(
+            "Statistic",
+            "Data",
+            "Replicates, mean",
+            "Replicates, interval",
+            "Replicates that exceed the data",
+        ),
+        rows=rows,
+        align="lrrrr",
+        note="A share near 0% or 100% marks a feature of the data that the model does not produce.",
     )
 
 

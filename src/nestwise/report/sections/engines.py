@@ -18,7 +18,6 @@ from nestwise.report.record import ReportRecord
 from nestwise.report.words import VERDICTS, quantity
 
 FIGURES = ("reml_vs_posterior", "tau_posterior")
-SHOWN = ("fixed", "sd", "cor", "residual", "derived")
 
 
 def engines_section(record: ReportRecord) -> Section | None:

@@ -168,40 +168,51 @@ def _samplers(record: ReportRecord) -> list[Mapping[str, Any]]:
 
 def priors_section(record: ReportRecord) -> Section | None:
     """Show every prior, and what data the priors alone would expect."""
-    rows = [
-        cells(model, *_prior(record, prior))
+    tables = {
+        model: own["priors"]
         for (model, engine), own in record.records.items()
-        if engine == "pymc"
-        for prior in own.get("priors") or ()
-    ]
+        if engine == "pymc" and own.get("priors")
+    }
     pictures = record.pictures_of(*PRIOR_FIGURES)
-    if not rows and not pictures:
+    if not tables and not pictures:
         return None
     blocks: list[Block] = []
-    if rows:
-        blocks.append(
-            Table(
-                caption="Priors, on the scale of the data",
-                head=("Model", "Parameter", "Prior", "Set by"),
-                rows=tuple(rows),
-                align="llll",
-            )
+    for model in sorted(tables, key=lambda model: model != record.main_model):
+        table = Table(
+            caption=f"Priors of `{model}`, on the scale of the data",
+            head=("Parameter", "Prior", "Set by"),
+            rows=tuple(_prior(record, prior) for prior in tables[model]),
+            align="lll",
         )
+        blocks.append(table if not blocks else Fold(f"Priors of {model}", (table,)))
     blocks += figures(pictures)
     lead = (
-        "The priors are weak: they rule out values that are absurd on the scale of the outcome and leave "
-        "the rest to the "
-        "data."
+        "The priors are weak: they rule out values that are absurd on the scale of the outcome and leave the "
+        "rest to the data."
     )
     if any(config.priors for config in record.study.models.values()):
         lead += " Some were set in the study file."
-    return Section("priors", "Priors", lead, tuple(blocks))
+    return Section("priors", "Priors", f"{lead}{_expected(record)}", tuple(blocks))
+
+
+def _expected(record: ReportRecord) -> str:
+    """How wide data from the priors alone are, beside the data."""
+    own = record.records.get((record.main_model, "pymc"), {})
+    ratio = (own.get("prior_predictive") or {}).get("sd_ratio")
+    if not ratio:
+        return ""
+    return (
+        f" Data simulated from the priors of `{record.main_model}` alone have an SD "
+        f"{plain(ratio['median'], 2)} "
+        f"times that of the data ({ratio['level']:.0%} of them {plain(ratio['lower'], 2)} to "
+        f"{plain(ratio['upper'], 2)} times)."
+    )
 
 
 def _prior(record: ReportRecord, prior: Mapping[str, Any]) -> tuple[Cell, Cell, Cell]:
     """A row of the prior table: which parameter, which distribution, and who chose it."""
     shown = [
-        f"{key} {plain(prior[key])}"
+        f"{key} {_short(prior[key])}"
         for key in ("df", "location", "scale", "eta")
         if prior.get(key) is not None and not (key == "location" and prior["distribution"].startswith("half"))
     ]
@@ -209,6 +220,10 @@ def _prior(record: ReportRecord, prior: Mapping[str, Any]) -> tuple[Cell, Cell, 
     name = quantity(record.study, prior["component"], prior.get("group"), prior["term"])
     source = "study file" if prior.get("source") == "declared" else "default"
     return name, Cell(text, "", str(prior.get("note") or "")), Cell(source)
+
+
+def _short(value: float) -> str:
+    return count(int(value)) if float(value).is_integer() else plain(value)
 
 
 def methods_section(record: ReportRecord) -> Section:
