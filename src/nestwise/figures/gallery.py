@@ -40,6 +40,7 @@ TITLES: Mapping[str, str] = MappingProxyType(
         "league": "Ranks with their uncertainty",
         "reml_vs_posterior": "Likelihood beside posterior",
         "tau_posterior": "Differences between groups: prior and posterior",
+        "prior_predictive": "What the priors alone expect",
         "posterior_predictive": "Data replicated from the posterior",
         "trace_rank": "The chains",
         "residual_vs_fitted": "Residuals against fitted values",

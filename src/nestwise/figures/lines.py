@@ -134,7 +134,7 @@ def _panel(axes: Axes, rows: pl.DataFrame, lines: pl.DataFrame, x_limits: tuple[
         color=MUTED,
         alpha=0.55,
         linewidths=0,
-        zorder=2,
+        zorder=4 if part.height <= 30 else 2,
     )
     ends = np.array(x_limits)
     for name, notion in (("complete", COMPLETE), ("no", NO), ("partial", PARTIAL)):
@@ -197,8 +197,8 @@ def _caption(
         else f"{count} of {plural(available, name)}, from the smallest to the largest and with the most extreme lines"
     )
     sentences = [
-        f"{which}; n in brackets. The smaller the {name}, the nearer its partially pooled line is to the "
-        f"complete-pooling one: for {wording.who(group, small['label'])} (n = {small['n']:,}) {fitted_alone}."
+        f"{which}; n in brackets. The fewer data a {name} has, the nearer its partially pooled line is to "
+        f"the complete-pooling one: for {wording.who(group, small['label'])} (n = {small['n']:,}) {fitted_alone}."
     ]
     if own["slope"].is_not_null().sum() < own.height:
         sentences.append(

@@ -18,7 +18,7 @@ from nestwise.figures.pooling import pooling_by_size, pooling_factor
 from nestwise.figures.posterior import tau_posterior, trace_rank
 from nestwise.figures.predictors import group_level_predictor
 from nestwise.figures.raw import outcome_by_group, spaghetti, within_between
-from nestwise.figures.replicates import posterior_predictive
+from nestwise.figures.replicates import posterior_predictive, prior_predictive
 from nestwise.figures.residuals import random_effect_qq, residual_qq, residual_vs_fitted
 from nestwise.figures.shrinkage import shrinkage
 from nestwise.seeds import seed_for
@@ -138,10 +138,12 @@ def model_plan(inputs: FigureInputs, model: str) -> Plan:
 
 def _group_plan(inputs: FigureInputs, tables: ModelTables, wording: Wording) -> Plan:
     groups, group, ratio = tables.groups, tables.group, tables.variance_ratio
+    # With slopes that vary too, no single group size marks where own data outweigh the common line.
+    crossover = ratio if len(tables.terms) == 1 else None
     first = INTERCEPT if INTERCEPT in tables.terms else tables.terms[0]
     plan: Plan = {
         "pooling_by_size": lambda: pooling_by_size(
-            groups, wording, group=group, term=first, variance_ratio=ratio
+            groups, wording, group=group, term=first, variance_ratio=crossover
         )
     }
     x = line_predictor(tables)
@@ -188,6 +190,8 @@ def _posterior_plan(inputs: FigureInputs, tables: ModelTables, wording: Wording)
         )
     if record.get("posterior_predictive"):
         plan["posterior_predictive"] = lambda: posterior_predictive(record["posterior_predictive"], wording)
+    if record.get("prior_predictive"):
+        plan["prior_predictive"] = lambda: prior_predictive(record["prior_predictive"], wording)
     plan["trace_rank"] = lambda: trace_rank(draws, wording, verdicts=_verdicts(record))
     return plan
 

@@ -321,8 +321,9 @@ def _factor_caption(rows: pl.DataFrame, wording: Wording, name: str, ratio: floa
         f"{small['n']:,} to {say(large['pooling_factor'], 2)} at n = {large['n']:,}."
     )
     if ratio is not None and ratio > 0 and term == INTERCEPT:
-        sentence += f" Half the weight is reached at n = {say(ratio, 2)}."
-        if rows["term"].n_unique() > 1:
+        if rows["term"].n_unique() == 1:
+            sentence += f" Half the weight is reached at n = {say(ratio, 2)}."
+        else:
             sentence += (
                 " Where slopes vary too, the weight depends on the predictor's values in the group, and "
                 "marks leave the curve."

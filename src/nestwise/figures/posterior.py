@@ -26,7 +26,8 @@ from nestwise.figures.drawing import (
 from nestwise.figures.theme import CHAIN_COLORS, INK, MUTED, NOTIONS, new_figure, quiet
 
 PARAMETERS = 8
-POINTS_A_CHAIN = 400
+POINTS_A_CHAIN = 200
+"""Noise does not compress: more would make the largest figure of a page, and show no more."""
 RANK_BINS = 20
 GRID_POINTS = 200
 
@@ -244,7 +245,7 @@ def trace_rank(
         raise cannot("trace_rank", "there are no posterior draws")
     names = _telling(available)
     figure = new_figure(0.5 + 1.15 * len(names))
-    grid = figure.subplots(len(names), 2, squeeze=False, width_ratios=(2, 1))
+    grid = figure.subplots(len(names), 2, sharex="col", squeeze=False, width_ratios=(2, 1))
     frames = []
     for (trace, rank), name in zip(grid, names, strict=True):
         _trace(trace, draws, name)
@@ -260,6 +261,8 @@ def trace_rank(
         f"Left: the draws of {n_chains} chains, which should be one band without trend. Right: the ranks of each "
         "chain's draws among all, which should be flat: a chain that leans to one side explores another region."
     )
+    if draws.height > POINTS_A_CHAIN * n_chains:
+        caption += f" {POINTS_A_CHAIN} evenly spaced draws of each chain are drawn, all are ranked."
     if len(names) < len(available):
         caption += f" {len(names)} of {len(available)} parameters are shown."
     alt = f"Trace and rank plots of {len(names)} parameters: " + listed([plain(name) for name in names]) + "."
@@ -278,14 +281,13 @@ def _telling(names: Sequence[str]) -> list[str]:
 def _trace(axes: Axes, draws: pl.DataFrame, name: str) -> None:
     for k, (_, part) in enumerate(draws.group_by("chain", maintain_order=True)):
         values = column(part, name)
-        shown = evenly(values.size, POINTS_A_CHAIN * 5)
+        shown = evenly(values.size, POINTS_A_CHAIN)
         axes.plot(
             shown,
             values[shown],
             color=CHAIN_COLORS[k % len(CHAIN_COLORS)],
-            linewidth=0.4,
-            alpha=0.7,
-            rasterized=True,
+            linewidth=0.5,
+            alpha=0.75,
         )
     axes.margins(x=0)
     quiet(axes, "y")

@@ -290,7 +290,7 @@ def within_between(rows: pl.DataFrame, wording: Wording, *, group: str, x: str) 
         f"Inside {plural(2, name).removeprefix('2 ')} {wording.name(wording.outcome)} changes by {say(within)} per unit of "
         f"{wording.name(x)} (thin lines: each {name}; solid: their common slope); across {name} means by "
         f"{say(between)} (dashed). The two have {ratio}; their difference, {say(between - within)}, is the contextual "
-        "effect: what the company one keeps adds to what one is. These are raw slopes; the models adjust them."
+        "effect, what the group adds beyond a member's own value. These are raw slopes; the models adjust them."
     )
     alt = (
         f"Thin lines of {wording.name(wording.outcome)} on {wording.name(x)} in each {name}, their common slope, and "

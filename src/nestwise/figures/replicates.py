@@ -11,7 +11,19 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, drawn, listed, say, span
-from nestwise.figures.theme import INK, MUTED, NOTIONS, new_figure, quiet
+from nestwise.figures.theme import GRID, INK, MUTED, NOTIONS, new_figure, quiet
+
+
+CURVES = 30
+"""Replicated curves drawn; the band in the data is of all."""
+
+_STATISTICS = {
+    "mean": "mean",
+    "sd": "SD",
+    "min": "smallest value",
+    "max": "largest value",
+    "sd_of_group_means": "SD of the group means",
+}
 
 
 @drawn
@@ -21,9 +33,8 @@ def posterior_predictive(replicates: Mapping[str, Any], wording: Wording) -> Dra
     Parameters
     ----------
     replicates : mapping
-        `record["posterior_predictive"]` of a Bayesian fit: `probabilities` (k,), `observed` (k,) and
-        `replicates` (S, k) quantiles, `statistics`: dicts with `name`, `observed`, `median`, `lower`,
-        `upper`, `p_value`.
+        `record["posterior_predictive"]` of a Bayesian fit: `probabilities` (k,), quantiles `observed` (k,)
+        and `curves` (S, k), `statistics`: dicts with `statistic`, `observed`, `mean`, `lower`, `upper`.
     wording : Wording
         Names and units.
 
@@ -34,7 +45,7 @@ def posterior_predictive(replicates: Mapping[str, Any], wording: Wording) -> Dra
     """
     probabilities = np.asarray(replicates.get("probabilities") or [], dtype=np.float64)
     observed = np.asarray(replicates.get("observed") or [], dtype=np.float64)
-    curves = np.asarray(replicates.get("replicates") or [], dtype=np.float64)
+    curves = np.asarray(replicates.get("curves") or [], dtype=np.float64)
     statistics = list(replicates.get("statistics") or [])
     if curves.ndim != 2 or curves.shape[0] == 0 or observed.size != curves.shape[1]:
         raise cannot("posterior_predictive", "there are no replicated data")
@@ -65,7 +76,7 @@ def posterior_predictive(replicates: Mapping[str, Any], wording: Wording) -> Dra
 
 def _quantiles(axes: Axes, probabilities: FloatArray, observed: FloatArray, curves: FloatArray) -> None:
     color = NOTIONS["pymc"].color
-    segments = [np.column_stack([curve, probabilities]) for curve in curves[:50]]
+    segments = [np.column_stack([curve, probabilities])[::2] for curve in curves[:CURVES]]
     axes.add_collection(LineCollection(segments, colors=color, alpha=0.25, linewidths=0.8))
     axes.plot([], [], color=color, alpha=0.6, linewidth=0.8, label="replicated from the posterior")
     axes.plot(observed, probabilities, color=INK, linewidth=1.8, label="observed", zorder=3)
@@ -80,14 +91,19 @@ def _statistics(axes: Axes, statistics: list[Mapping[str, Any]]) -> None:
     places = np.arange(len(statistics))[::-1]
     for place, row in zip(places, statistics, strict=True):
         width = (row["upper"] - row["lower"]) or 1.0
-        observed, median = ((row[name] - row["lower"]) / width for name in ("observed", "median"))
+        observed, mean = ((row[name] - row["lower"]) / width for name in ("observed", "mean"))
         axes.hlines(place, 0, 1, color=color, linewidth=3, alpha=0.35)
-        axes.plot([median], [place], marker=NOTIONS["pymc"].marker, color=color, linestyle="none")
+        axes.plot([mean], [place], marker=NOTIONS["pymc"].marker, color=color, linestyle="none")
         axes.plot(
             [np.clip(observed, -0.6, 1.6)], [place], marker="|", markersize=13, markeredgewidth=2, color=INK
         )
         axes.text(
-            0.5, place + 0.2, f"{row['name']}: {say(row['observed'])}", ha="center", fontsize=7.5, color=INK
+            0.5,
+            place + 0.2,
+            f"{_STATISTICS.get(row['statistic'], row['statistic'])}: {say(row['observed'])}",
+            ha="center",
+            fontsize=7.5,
+            color=INK,
         )
         axes.text(0, place - 0.34, say(row["lower"]), ha="center", fontsize=6.5, color=MUTED)
         axes.text(1, place - 0.34, say(row["upper"]), ha="center", fontsize=6.5, color=MUTED)
@@ -107,10 +123,14 @@ def _caption(curves: FloatArray, statistics: list[Mapping[str, Any]], data: pl.D
     )
     share = float(data.select(beyond.mean()).item())
     sentences = [
-        f"If the model could have made these data, the observed curve lies among those of {min(50, curves.shape[0])} data sets "
+        f"If the model could have made these data, the observed curve lies among those of {min(CURVES, curves.shape[0])} data sets "
         f"replicated from the posterior; {share:.0%} of its length is outside the 95% range of all replicates."
     ]
-    off = [row["name"] for row in statistics if not row["lower"] <= row["observed"] <= row["upper"]]
+    off = [
+        _STATISTICS.get(row["statistic"], row["statistic"])
+        for row in statistics
+        if not row["lower"] <= row["observed"] <= row["upper"]
+    ]
     if statistics:
         sentences.append(
             f"The model does not reproduce the {listed(off)} of the data."
@@ -118,3 +138,62 @@ def _caption(curves: FloatArray, statistics: list[Mapping[str, Any]], data: pl.D
             else "All test quantities of the data are inside the range of their replicates."
         )
     return " ".join(sentences)
+
+
+@drawn
+def prior_predictive(expected: Mapping[str, Any], wording: Wording) -> Drawing:
+    """Quantiles of the outcome as the priors alone expect them, above those observed.
+
+    Parameters
+    ----------
+    expected : mapping
+        `record["prior_predictive"]` of a Bayesian fit: `probabilities`, `expected`, `observed`, `sd_ratio`.
+    wording : Wording
+        Names and units.
+
+    Raises
+    ------
+    Refusal
+        Without quantiles.
+    """
+    table = pl.DataFrame(
+        {name: expected.get(key) or [] for name, key in _PRIOR_COLUMNS.items()},
+        schema=dict.fromkeys(_PRIOR_COLUMNS, pl.Float64),
+    ).sort("probability")
+    if table.height < 3:
+        raise cannot("prior_predictive", "there are no data replicated from the priors")
+    figure = new_figure(1.7)
+    axes = figure.subplots()
+    notion = NOTIONS["pymc"]
+    for place, (name, color) in enumerate((("observed", INK), ("expected", notion.color))):
+        values = table[name].to_list()
+        for depth in range(len(values) // 2):
+            axes.hlines(
+                place, values[depth], values[-1 - depth], color=color, linewidth=2.0 + 3.0 * depth, alpha=0.35
+            )
+        middle = values[len(values) // 2]
+        axes.plot([middle], [place], marker="|", markersize=15, color=color, linestyle="none")
+    axes.axvspan(table["observed"][0], table["observed"][-1], color=GRID, alpha=0.4, linewidth=0, zorder=0)
+    axes.set_yticks([0, 1], ["observed", "expected by the priors"])
+    axes.set_ylim(-0.6, 1.6)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(wording.axis(wording.outcome))
+    quiet(axes, "x")
+    low, high = table["probability"][0], table["probability"][-1]
+    ratio = expected.get("sd_ratio") or {}
+    caption = (
+        f"Before they see the data, the priors expect {high - low:.0%} of outcomes from {say(table['expected'][0])} to "
+        f"{say(table['expected'][-1])}; observed are {say(table['observed'][0])} to {say(table['observed'][-1])}. "
+        "Bars thicken toward the median."
+    )
+    if ratio.get("median") is not None:
+        caption += (
+            f" Replicated data spread {say(ratio['median'], 2)} times as much as the observed ones (90% from "
+            f"{say(ratio.get('lower'), 2)} to {say(ratio.get('upper'), 2)}): weakly informative means well above 1, "
+            "not thousands."
+        )
+    alt = "Bars of the outcome as the priors expect it, wider than the bar of the observed outcome."
+    return Drawing("prior_predictive", figure, caption, alt, table)
+
+
+_PRIOR_COLUMNS = {"probability": "probabilities", "expected": "expected", "observed": "observed"}

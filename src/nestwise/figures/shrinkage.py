@@ -116,6 +116,9 @@ def _window(start: FloatArray, end: FloatArray, centre: FloatArray) -> tuple[flo
     if finite.size == 0:
         return core
     reach = 2.0 * (core[1] - core[0])
+    if finite.size >= 30:  # of many groups a few may start outside: the caption counts them
+        low, high = np.quantile(finite, [0.025, 0.975])
+        finite = finite[(finite >= low) & (finite <= high)]
     wide = span(end, centre, finite, margin=0.05)
     return max(wide[0], core[0] - reach), min(wide[1], core[1] + reach)
 
