@@ -74,7 +74,7 @@ def collect(
         failures=failures,
         n_failures=max(n_failures, int(validation.get("n_failures") or 0)),
         designs=designs,
-        shapes={model: _shape(design) for model, design in designs.items()},
+        shapes={model: _shape(design) for model, design in designs.items() if not design.get("refused")},
         estimates=estimates,
         fits=fits,
         groups=_table(place / "groups.parquet", GROUPS, order),

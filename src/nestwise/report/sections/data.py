@@ -316,7 +316,7 @@ def rows_section(record: ReportRecord) -> Section | None:
         )
     if not rows:
         return None
-    sets = {str(design.get("analysis_hash")) for design in record.designs.values()}
+    sets = {design["analysis_hash"] for design in record.designs.values() if design.get("analysis_hash")}
     same = (
         "all models used the same rows"
         if len(sets) == 1
