@@ -75,7 +75,7 @@ class Ending:
     def kind(self) -> str:
         if self.problems:
             return "stopped"
-        statuses = {str(fit.status) for (_, engine), fit in self.fits.items() if engine == "lmm"}
+        statuses = {str(fit.status) for (_, engine), fit in self.fits.items() if engine in ("lmm", "pymc")}
         return "refused" if statuses <= {"refused", "failed"} else "answered"
 
     @property
@@ -213,7 +213,7 @@ def end(tmp_path: Path) -> Any:
         results.mkdir()
         before = sorted(tmp_path.rglob("*"))
         with within(SECONDS):
-            ending = run(path, results, ("pooled", "unpooled", "lmm"))
+            ending = run(path, results, case.get("engines", ("pooled", "unpooled", "lmm")))
         check_sentences(ending)
         check_fits(ending)
         check_tables(results)
