@@ -335,6 +335,7 @@ def _draws_frame(columns: Mapping[str, FloatArray]) -> pl.DataFrame:
 
 
 def _record(prepared: Prepared, posterior: Posterior, seed: int) -> dict[str, Any]:
+    from nestwise.bayes.loo import leave_one_group_out
     from nestwise.bayes.predictive import posterior_predictive, prior_predictive
 
     design = prepared.design
@@ -360,6 +361,7 @@ def _record(prepared: Prepared, posterior: Posterior, seed: int) -> dict[str, An
             design, prepared.standard, standard, prepared.units,
             seed_for(seed, *names, "posterior predictive"),
         ),
+        "loo": leave_one_group_out(design, prepared.standard, standard, prepared.units),
         "prior_predictive": prior_predictive(
             design, prepared.structure, prepared.standard_priors, prepared.units,
             seed_for(seed, *names, "prior predictive"),

@@ -91,6 +91,7 @@ def sample(
         **settings,
         cores=max(1, min(cores, chains)),
         maxdepth=MAX_DEPTH,
+        adaptation="low_rank",  # fixed effects of related columns (x and x^2) are correlated a posteriori
         save_warmup=False,
         progress_bar=False,
         progress_callback=_say,

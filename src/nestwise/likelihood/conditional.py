@@ -257,3 +257,72 @@ def draw_random_effects(
         b = generator.standard_normal((sigma.shape[0], groups.stop - groups.start, products.q))
         _draw(beta, Lambda, sigma, products.A[groups], products.B[groups], b)
         yield groups, b
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _by_group(  # noqa: PLR0917
+    beta: FloatArray,
+    Lambda: FloatArray,
+    sigma: FloatArray,
+    A: FloatArray,
+    B: FloatArray,
+    G: FloatArray,
+    counts: FloatArray,
+    out: FloatArray,
+) -> None:  # pragma: no cover
+    """Fill out (S, J) with the log density of each group."""
+    S, J, q = out.shape[0], out.shape[1], A.shape[1]
+    p = beta.shape[1]
+    AL, M, C = np.empty((q, q)), np.empty((q, q)), np.empty((q, q))
+    v, w = np.empty(p + 1), np.empty(q)
+    v[p] = 1.0
+    for s in range(S):
+        for k in range(p):
+            v[k] = -beta[s, k]
+        for j in range(J):
+            _cross(Lambda[s], A[j], AL, M)
+            log_det = _factor(M, C)
+            rss = 0.0
+            for row in range(p + 1):
+                for col in range(p + 1):
+                    rss += v[row] * G[j, row, col] * v[col]
+            for a in range(q):
+                w[a] = 0.0
+            for a in range(q):
+                c = 0.0
+                for k in range(p + 1):
+                    c += B[j, a, k] * v[k]
+                for k in range(q):
+                    w[k] += Lambda[s, a, k] * c
+            _solve_lower(C, w)
+            for a in range(q):
+                rss -= w[a] * w[a]
+            spread = counts[j] * (np.log(2.0 * np.pi) + 2.0 * np.log(sigma[s]))
+            out[s, j] = -0.5 * (spread + log_det + rss / sigma[s] ** 2)
+
+
+def group_log_densities(
+    products: CrossProducts, G: FloatArray, beta: FloatArray, Lambda: FloatArray, sigma: FloatArray
+) -> FloatArray:
+    """Log density of each group's outcomes at each draw, its random effects integrated out.
+
+    Parameters
+    ----------
+    products : CrossProducts
+        The collapsed data, not compressed.
+    G : ndarray (J, p + 1, p + 1)
+        Each group's own [X_j, y_j]'[X_j, y_j]; they add up to ``products.G``.
+    beta : ndarray (S, p)
+    Lambda : ndarray (S, q, q)
+    sigma : ndarray (S,)
+        Draws of the parameters.
+
+    Returns
+    -------
+    ndarray (S, J)
+        Of the working outcome. Summed over groups: `conditional_density`.
+    """
+    out = np.empty((sigma.shape[0], products.J))
+    draws = (np.ascontiguousarray(beta), np.ascontiguousarray(Lambda), np.ascontiguousarray(sigma))
+    _by_group(*draws, products.A, products.B, np.ascontiguousarray(G), products.counts.astype(float), out)
+    return out
