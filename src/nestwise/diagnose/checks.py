@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ from nestwise.diagnose.contextual import contextual_check, varying_both_ways
 from nestwise.diagnose.random_effects import effect_checks, size_checks
 from nestwise.diagnose.residuals import residual_checks
 from nestwise.diagnose.rows import analysis_rows
-from nestwise.results import CHECKS, Check, conform, empty, gather
-from nestwise.storage import read_json
+from nestwise.results import Check
 
 INTERCEPT = "(Intercept)"
 MIXED = ("lmm", "mixedlm", "pymc")
@@ -190,43 +188,3 @@ def _has_mean(rows: pl.DataFrame, name: str, names: Sequence[str]) -> bool:
     mean = pl.col(name).mean().over(".label")
     others = [other for other in names if other != name and rows.schema[other].is_numeric()]
     return any(abs(rows.select(pl.corr(mean, pl.col(other))).item() or 0.0) > 0.9999 for other in others)
-
-
-def checks_table(
-    fits: Sequence[str | os.PathLike[str]],
-    designs: Sequence[str | os.PathLike[str]],
-    dataset: Dataset | None = None,
-) -> pl.DataFrame:
-    """Stack the verdicts of the engines and ours for all fits of a study.
-
-    Parameters
-    ----------
-    fits : sequence of path-like
-        Folders as `results.save_fit` left them.
-    designs : sequence of path-like
-        `design.json` of the models; those that could not be designed may be absent.
-    dataset : Dataset, optional
-        The prepared data.
-
-    Returns
-    -------
-    DataFrame
-        In the `CHECKS` schema, fit by fit.
-    """
-    known = {}
-    for path in designs:
-        content = read_json(path) if Path(path).is_file() else {}
-        if content.get("model"):
-            known[str(content["model"])] = content
-    by_lmm = set(gather(fits, "estimates").filter(pl.col("engine") == "lmm")["model"])
-    parts = [empty(CHECKS)]
-    for folder in fits:
-        parts.append(gather([folder], "checks"))
-        identity = gather([folder], "fits").row(0, named=True)
-        if identity["engine"] == "mixedlm" and identity["model"] in by_lmm:
-            continue  # the same model, estimates and residuals: one set of verdicts is enough
-        shared = {name: identity[name] for name in ("study", "model", "engine")}
-        found = diagnose(folder, known.get(identity["model"], {}), dataset)
-        rows = [shared | asdict(check) for check in found]
-        parts.append(conform(pl.DataFrame(rows, schema=dict(CHECKS)), CHECKS))
-    return pl.concat(parts)

@@ -11,7 +11,7 @@ import polars as pl
 
 from nestwise.data.dataset import Dataset
 from nestwise.diagnose.checks import diagnose
-from nestwise.results import CHECKS, conform, empty
+from nestwise.results import CHECKS, conform, empty, gather
 from nestwise.storage import read_json
 
 
@@ -32,15 +32,23 @@ def diagnose_saved(
     Returns
     -------
     polars.DataFrame
-        In the schema CHECKS; a check that the engine made already is not made twice.
+        In the schema CHECKS; a check that the engine made already is not made twice, and `mixedlm` beside
+        a fit by `lmm` keeps to its own: the same model has the same residuals and groups.
     """
     by_model = {design["model"]: design for design in map(read_json, designs)}
-    return pl.concat([empty(CHECKS), *(_of_fit(Path(folder), by_model, dataset) for folder in folders)])
+    estimated = gather(folders, "estimates")
+    by_lmm = frozenset(estimated.filter(pl.col("engine") == "lmm")["model"])
+    parts = (_of_fit(Path(folder), by_model, by_lmm, dataset) for folder in folders)
+    return pl.concat([empty(CHECKS), *parts])
 
 
-def _of_fit(folder: Path, designs: Mapping[str, Mapping[str, object]], dataset: Dataset) -> pl.DataFrame:
+def _of_fit(
+    folder: Path, designs: Mapping[str, Mapping[str, object]], by_lmm: frozenset[str], dataset: Dataset
+) -> pl.DataFrame:
     fit = pl.read_parquet(folder / "fits.parquet").row(0, named=True)
     own = pl.read_parquet(folder / "checks.parquet")
+    if fit["engine"] == "mixedlm" and fit["model"] in by_lmm:
+        return own
     made = set(own["check"])
     identity = {name: fit[name] for name in ("study", "model", "engine")}
     found = diagnose(folder, designs.get(fit["model"], {}), dataset)
