@@ -73,8 +73,8 @@ def limits(quantity: Quantity, optimum: float, rise: float) -> Interval:
     Interval
         A limit may be the end of the quantity's range.
     """
-    search = _Search(quantity, optimum)
     try:
+        search = _Search(quantity, optimum)
         lower = search.limit(-1, rise)
         upper = search.limit(+1, rise)
     except (np.linalg.LinAlgError, _ProfileError) as error:
@@ -123,16 +123,12 @@ class _Search:
         from scipy import optimize
 
         minimize: Any = optimize.minimize
-        nearest, phi = min(self.known, key=lambda known: abs(known[0] - psi))
-        start = phi + self.tangent * (psi - nearest)
-        value = self.quantity.value(psi)
+        above = self._guarded(psi)
+        start = min(self._starts(psi), key=lambda phi: above(phi)[0])
 
         def whitened(u: FloatArray) -> tuple[float, FloatArray]:
-            try:
-                deviance, gradient = value(start + self.whiten @ u)
-            except np.linalg.LinAlgError:  # a step too far: let the line search turn back
-                return TOO_FAR, np.zeros(u.size)
-            return deviance - self.optimum, self.whiten.T @ gradient
+            height, gradient = above(start + self.whiten @ u)
+            return height, self.whiten.T @ gradient
 
         options = {"ftol": 1e-13, "gtol": 1e-5, "maxiter": 200}
         result = minimize(whitened, np.zeros(start.size), jac=True, method="L-BFGS-B", options=options)
@@ -143,33 +139,54 @@ class _Search:
         self.known.append((psi, start + self.whiten @ result.x))
         return max(float(result.fun), 0.0)
 
+    def _guarded(self, psi: float) -> Value:
+        """Rise of the deviance and its gradient by phi; a huge rise where it cannot be evaluated."""
+        value = self.quantity.value(psi)
+
+        def above(phi: FloatArray) -> tuple[float, FloatArray]:
+            try:
+                with np.errstate(all="ignore"):
+                    deviance, gradient = value(phi)
+            except (np.linalg.LinAlgError, ZeroDivisionError):
+                deviance = np.inf
+            if not np.isfinite(deviance):  # a step too far: let the line search turn back
+                return TOO_FAR, np.zeros(phi.size)
+            return deviance - self.optimum, gradient
+
+        return above
+
+    def _starts(self, psi: float) -> list[FloatArray]:
+        """From the optimum and the nearest point on the way: points beyond may lie in another valley."""
+        at = self.quantity.at
+        passed = [known for known in self.known if 0 <= (known[0] - at) * np.sign(psi - at) <= abs(psi - at)]
+        nearest = min(passed or self.known[:1], key=lambda known: abs(known[0] - psi))
+        return [phi + self.tangent * (psi - there) for there, phi in (self.known[0], nearest)]
+
     def limit(self, side: int, rise: float) -> float:
         """Where the deviance has risen by `rise`, or where the quantity ends."""
+        from scipy import optimize
+
         quantity, target = self.quantity, float(np.sqrt(rise))
         end = quantity.low if side < 0 else quantity.high
-        if quantity.at == end:
-            return end
-        inner, at_inner = quantity.at, 0.0
-        outer = quantity.at + side * self.width * target
-        at_outer: float | None = None
+
+        def above(psi: float) -> float:
+            gap = float(np.sqrt(self.rise(psi))) - target
+            return 0.0 if abs(gap) < ROOT_TOLERANCE * target else gap
+
+        inner, step = quantity.at, self.width * target
         for _ in range(40):
-            psi = outer if side * outer < side * end else end
-            height = float(np.sqrt(self.rise(psi)))
-            if abs(height - target) < ROOT_TOLERANCE * target:
-                return psi
-            if height < target:
-                if psi == end:
-                    return end
-                slope = (height - at_inner) / (psi - inner) if height > at_inner else 0.0
-                inner, at_inner = psi, height
-            else:
-                slope = (height - at_inner) / (psi - inner)
-                outer_bound, at_outer = psi, height
-            if at_outer is None:
-                reach = abs(inner - quantity.at) * 3 + self.width * target
-                step = (target - at_inner) / abs(slope) if slope else reach
-                outer = inner + side * min(step * 1.02, reach)
-            else:
-                share = (target - at_inner) / (at_outer - at_inner)
-                outer = inner + (outer_bound - inner) * float(np.clip(share, 0.02, 0.98))
-        raise _ProfileError("the limit was not found in 40 steps")
+            if inner == end:
+                return end
+            outer = inner + side * step
+            outer = end if side * outer >= side * end else outer
+            gap = above(outer)
+            if gap == 0:
+                return outer
+            if gap > 0:
+                brentq: Any = optimize.brentq
+                return float(brentq(above, inner, outer, xtol=1e-7 * step, rtol=1e-10))
+            # on to where the square root would reach the target along a line, at most three times as far
+            far = abs(outer - quantity.at)
+            step = min(3 * far, 1.05 * far * (target / max(gap + target, 1e-6) - 1) + 1e-3 * far)
+            inner = outer
+        raise _ProfileError("the limit was not found")

@@ -211,6 +211,22 @@ def derived_rows(
     return partition_rows(design.random[0].group, parts, limits, level, size)
 
 
+def notes_on_derived(design: Design) -> list[str]:
+    """What a reader must know of the derived rows."""
+    names = [name for term in design.random for name in term.names]
+    notes = [
+        "design_effect is 1 + (m - 1) icc with m the average group size as a row sees it, "
+        f"sum n_j^2 / n = {kish_size(design):.4g}",
+    ]
+    if len(names) > 1 and INTERCEPT in names:
+        others = ", ".join(name for name in names if name != INTERCEPT)
+        notes.append(
+            f"icc, design_effect, variance_ratio and break_even_n hold where {others} are 0; variance_share "
+            "is averaged over the rows"
+        )
+    return notes
+
+
 def group_table(design: Design, state: LmmState, solution: LmmSolution, level: float) -> pl.DataFrame:
     """No, complete and partial pooling of every group."""
     lines = fixed_lines(design)

@@ -20,6 +20,7 @@ from nestwise.fit.lmm import (
     covariance_rows,
     derived_rows,
     group_table,
+    notes_on_derived,
     predict_rows,
     solve_lmm,
 )
@@ -108,7 +109,12 @@ def fit_mixedlm(design: Design, level: float = 0.95) -> Fit:
         checks=checks,
         groups=group_table(design, state, solution, level),
         predictions=predict_rows(design, solution),
-        record={"referee": referee, "messages": list(peer.messages), "started_from": "optimum of lmm"},
+        record={
+            "referee": referee,
+            "messages": list(peer.messages),
+            "started_from": "optimum of lmm",
+            "notes": notes_on_derived(design),
+        },
         seconds=perf_counter() - began,
     )
 

@@ -185,9 +185,11 @@ def _lbfgs(
     # A step may overshoot to where a matrix is singular in rounding: a huge value makes it turn back.
     def safe(theta: FloatArray) -> tuple[float, FloatArray]:
         try:
-            return objective(theta)
+            with np.errstate(all="ignore"):
+                value, gradient = objective(theta)
         except np.linalg.LinAlgError:
-            return 1e30, np.zeros_like(theta)
+            value = np.inf
+        return (value, gradient) if np.isfinite(value) else (1e30, np.zeros_like(theta))
 
     options = {"maxiter": 500, "maxfun": 1000, "ftol": 1e-15, "gtol": 1e-8}
     result = minimize(safe, start, jac=True, method="L-BFGS-B", options=options)

@@ -104,7 +104,7 @@ def cluster_robust(
     Returns
     -------
     cr2, df, cr1 : ndarray (p,)
-        Outcome's units per unit of the column.
+        Outcome's units per unit of the column; NaN in cr2 where one group alone informs a coefficient.
     """
     n, p = Q.shape
     scores = np.column_stack([np.bincount(codes, Q[:, a] * residual, J) for a in range(p)])
@@ -113,7 +113,10 @@ def cluster_robust(
         for b in range(a + 1):
             P[:, a, b] = P[:, b, a] = np.bincount(codes, Q[:, a] * Q[:, b], J)
     values, vectors = np.linalg.eigh(np.eye(p) - P)
-    kept = values > 1e-8  # a direction only this group informs has no residual to adjust
+    kept = values > 1e-8
+    # A direction that one group alone informs leaves no residuals there to judge it by: NaN for all it moves.
+    alone = np.einsum("jab,ak->jbk", vectors, back)
+    blind = ((np.abs(alone) > 1e-6 * np.linalg.norm(back, axis=0)) & ~kept[:, :, None]).any(axis=(0, 1))
     power = np.where(kept, 1 / np.sqrt(np.where(kept, values, 1.0)), 0.0)
     adjust = (vectors * power[:, None, :]) @ np.swapaxes(vectors, 1, 2)
     adjusted = np.einsum("jab,jb->ja", adjust, scores) @ back
@@ -127,7 +130,7 @@ def cluster_robust(
     cross = np.einsum("jak,jbk->kab", h, h)
     trace = (d - hh).sum(axis=0)
     trace_square = (d**2 - 2 * d * hh).sum(axis=0) + (cross**2).sum(axis=(1, 2))
-    return cr2, trace**2 / trace_square, cr1
+    return np.where(blind, np.nan, cr2), trace**2 / trace_square, cr1
 
 
 def _errors(

@@ -67,7 +67,12 @@ def profile_intervals(
             for k in range(i) if term.correlated else ():
                 pair = [start + k, start + i, *(start + h for h in range(q) if h not in (k, i))]
                 if unit.sd[start + k] > ZERO and unit.sd[start + i] > ZERO:
-                    found["cor", term.names[k], name] = limits(_cor_family(unit, pair), unit.value, rise)
+                    open_ended = found["sd", name].lower == 0 or found["sd", term.names[k]].lower == 0
+                    found["cor", term.names[k], name] = (
+                        Interval(-1.0, 1.0)  # where a standard deviation may be 0 any correlation fits
+                        if open_ended
+                        else limits(_cor_family(unit, pair), unit.value, rise)
+                    )
         start += q
     found["sigma",] = _scale(limits(_sigma_family(unit), unit.value, rise), products.scale)
     if products.q == 1:
@@ -183,20 +188,19 @@ def _cor_family(unit: _Optimum, order: list[int]) -> Quantity:
 
         def at(phi: FloatArray) -> tuple[float, FloatArray]:
             root = base.copy()
-            root[first, left] = phi[0]
-            root[second, [left, right]] = phi[1] * along
+            sds = np.exp(phi[:2])  # logarithms, because a negative one would be the opposite correlation
+            root[first, left] = sds[0]
+            root[second, [left, right]] = sds[1] * along
             root[rows, cols] = phi[2:-1]
             deviance, by_root, by_log_sigma = unit.deviance(root, float(np.exp(phi[-1])), back)
-            by_second = by_root[second, [left, right]] @ along
-            return deviance, np.concatenate(
-                [[by_root[first, left], by_second], by_root[rows, cols], [by_log_sigma]]
-            )
+            by_sds = sds * np.array([by_root[first, left], by_root[second, [left, right]] @ along])
+            return deviance, np.concatenate([by_sds, by_root[rows, cols], [by_log_sigma]])
 
         return at
 
-    start = np.concatenate([[unit.sd[first], unit.sd[second]], base[rows, cols]])
-    rho = float(base[second, left] / unit.sd[second])
-    return Quantity(float(np.clip(rho, -1, 1)), _start(start, unit.sigma), value, -1.0, 1.0)
+    sds = np.log([unit.sd[first], unit.sd[second]])
+    rho = float(np.clip(base[second, left] / unit.sd[second], -1, 1))
+    return Quantity(rho, np.append(sds, _start(base[rows, cols], unit.sigma)), value, -1.0, 1.0)
 
 
 def _sigma_family(unit: _Optimum) -> Quantity:

@@ -1,0 +1,114 @@
+"""What is refused, with a sentence and a way out each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nestwise.errors import Refusal
+from nestwise.fit.lmm import fit_lmm
+from nestwise.fit.mixedlm import fit_mixedlm
+from nestwise.fit.pooled import fit_pooled
+from nestwise.fit.unpooled import fit_unpooled
+
+ONE = {"(Intercept)": np.ones(12)}
+CODES = np.repeat([0, 1, 2], 4)
+Y = np.array([1.0, 2, 4, 3, 7, 5, 6, 9, 2, 1, 3, 2])
+
+
+def term(codes=CODES, columns=ONE, correlated=True, group="g"):
+    return group, codes, columns, correlated
+
+
+CASES = {
+    "family": (lambda make: make(Y, ONE, term(), family="binomial"), "Gaussian outcome", "glmm"),
+    "no random term": (lambda make: make(Y, ONE), "no random effects", "pooled"),
+    "two factors": (
+        lambda make: make(Y, ONE, term(), term(codes=np.arange(12) % 3, group="h")),
+        "one grouping factor so far, and the model has g and h",
+        "fixed effects",
+    ),
+    "one group": (lambda make: make(Y, ONE, term(codes=np.zeros(12))), "has one group", "leave the random"),
+    "constant outcome": (lambda make: make(np.ones(12), ONE, term()), "same in every row", "coded"),
+    "singletons": (lambda make: make(Y, ONE, term(codes=np.arange(12))), "12 rows hold 12 random", "fewer"),
+    "as many effects as rows": (
+        lambda make: make(
+            Y, ONE, term(codes=np.arange(12) // 2, columns=ONE | {"x": np.arange(12) % 2})
+        ),
+        "12 rows hold 12 random effects (2 for each of 6 groups)",
+        "let fewer coefficients vary",
+    ),
+    "the same effect twice": (lambda make: make(Y, ONE, term(), term()), "more than one term", "one pair"),
+    "outcome constant inside groups": (
+        lambda make: make(np.array([1.0, 5, 2])[CODES], ONE, term()),
+        "inside each g the model reproduces y exactly",
+        "copied within groups",
+    ),
+    "perfect fit": (
+        lambda make: make(2 * np.arange(12.0), ONE | {"x": np.arange(12.0)}, term()),
+        "reproduce y exactly",
+        "another name",
+    ),
+    "more predictors than rows": (
+        lambda make: make(
+            Y[:4], {f"x{i}": np.eye(4)[i % 4] + i for i in range(4)}, term(codes=np.array([0, 0, 1, 1]),
+            columns={"(Intercept)": np.ones(4)})
+        ),
+        "4 rows cannot determine 4 fixed effects",
+        "fewer predictors",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("engine", [fit_lmm, fit_mixedlm])
+def test_refused(make_design, case, engine):
+    """Rule 33."""
+    build, what, way_out = CASES[case]
+    with pytest.raises(Refusal) as caught:
+        engine(build(make_design))
+    sentence = str(caught.value)
+    assert what in sentence
+    assert way_out in sentence
+    assert engine.__name__.removeprefix("fit_") in sentence or "`" not in sentence or "pooled" in sentence
+
+
+def test_all_reasons_are_given_at_once(make_design):
+    design = make_design(np.ones(12), ONE, family="poisson")
+    with pytest.raises(Refusal) as caught:
+        fit_lmm(design)
+    assert len(caught.value.problems) == 3
+
+
+def test_least_squares_engines_refuse_too(make_design):
+    constant = make_design(np.ones(12), ONE, term())
+    exact = make_design(2 * np.arange(12.0), ONE | {"x": np.arange(12.0)}, term())
+    for engine in (fit_pooled, fit_unpooled):
+        with pytest.raises(Refusal, match="same in every row"):
+            engine(constant)
+        with pytest.raises(Refusal, match="exactly"):
+            engine(exact)
+    with pytest.raises(Refusal, match="no random effects"):
+        fit_unpooled(make_design(Y, ONE))
+    with pytest.raises(Refusal, match="coefficients of their own for 12 groups"):
+        fit_unpooled(make_design(Y, ONE, term(codes=np.arange(12))))
+
+
+def test_nearly_perfect_is_not_perfect(make_design):
+    """A residual of a thousandth of the between-group SD is a fit, not a refusal."""
+    rng = np.random.default_rng(0)
+    codes = np.repeat(np.arange(10), 5)
+    y = 1e3 * rng.normal(size=10)[codes] + rng.normal(size=50)
+    one = {"(Intercept)": np.ones(50)}
+    fit = fit_lmm(make_design(y, one, term(codes=codes, columns=one)))
+    sigma = next(row.estimate for row in fit.estimates if row.component == "residual")
+    within = np.concatenate([y[codes == j] - y[codes == j].mean() for j in range(10)])
+    assert sigma == pytest.approx(np.sqrt(within @ within / 40), rel=1e-6)
+
+
+def test_names_reach_the_sentence(make_design):
+    design = replace(make_design(np.ones(12), ONE, term()), outcome="weight <b>", formula="w ~ 1 + (1 | g)")
+    with pytest.raises(Refusal, match=r"w ~ 1 \+ \(1 \| g\): weight <b> is the same"):
+        fit_lmm(design)
