@@ -152,8 +152,13 @@ def read_weight(found: Answer) -> list[Reading]:
         about = plain(rows, 2) if rows < 9.5 else count(round(rows))
         about = f"{rows:.0f}" if 1.5 <= rows < 9.5 else about
         noted = "one observation" if rows < 1.5 else f"about {about} observations"
+        start = (
+            f"A {name} with more than {noted} is"
+            if rows >= 1
+            else f"Already with one observation a {name} is"
+        )
         readings.append(
-            f"A {name} with more than {noted} is better served by its own data than by the {own} "
+            f"{start} better served by its own data than by the {own} "
             f"(σ²/τ² = {plain(sigma)}²/{plain(tau)}² = {plain(rows, 2)})."
         )
     return [Reading("weight", found.model, sentence) for sentence in readings]

@@ -117,11 +117,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class Fold:
-    """Blocks behind a line that opens them."""
+    """Blocks behind a line that opens them; what is `bulky` stays closed on paper."""
 
     kind: ClassVar[str] = "fold"
     title: str
     blocks: tuple[Block, ...]
+    bulky: bool = False
 
 
 type Block = (

@@ -71,7 +71,12 @@ def test_the_partition_names_both_parts():
 
 
 @pytest.mark.parametrize(
-    ("tau", "words"), [(0.0, "do not differ by more than chance"), (2.0, "one observation")]
+    ("tau", "words"),
+    [
+        (0.0, "do not differ by more than chance"),
+        (0.7, "more than one observation"),
+        (2.0, "Already with one observation a county is better served"),
+    ],
 )
 def test_the_weight_at_both_ends(tau, words):
     assert words in read_weight(radon(tau))[0].sentence

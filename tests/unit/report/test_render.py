@@ -1,6 +1,7 @@
 """The page: whole, safe, self-contained, and honest about what has no answer."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import polars as pl
@@ -9,6 +10,7 @@ import pytest
 from nestwise.report.collect import collect
 from nestwise.report.render import environment, prose, render, sections
 from nestwise.report.sections.shrinkage import MOST_GROUPS
+from nestwise.results import CHECKS, conform
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -206,3 +208,31 @@ def test_covariances_come_from_the_record_or_the_draws(folder, study, tmp_path):
     draws.write_parquet(place / "fits" / "intercepts.pymc" / "draws.parquet")
     found = collect(place, study, "radon").covariances
     assert found["intercepts", "pymc"]["a"]["b"] == pytest.approx(2.0)
+
+
+def test_the_referee_is_quoted_with_what_it_verified(record):
+    rows = [
+        {
+            "study": "s",
+            "model": model,
+            "engine": "mixedlm",
+            "check": check,
+            "value": 0.0,
+            "limit": 1e-6,
+            "ok": ok,
+        }
+        for model, ok in (("intercepts", True), ("slopes", False))
+        for check in ("referee_log_likelihood", "referee_std_error")
+    ]
+    checks = conform(pl.DataFrame(rows), CHECKS)
+    page = Page(render(replace(record, checks=checks)))
+    assert "verified 1 of 2 likelihood fits" in page.text
+    assert "It differs on slopes : see the checks." in page.text
+
+
+@pytest.mark.parametrize("model", ["intercepts", "slopes"])
+def test_any_model_may_be_the_main_one(record, model):
+    report = record.study.report.model_copy(update={"main_model": model})
+    study = record.study.model_copy(update={"report": report})
+    page = Page(render(replace(record, study=study)))
+    assert page.problems == []

@@ -60,7 +60,7 @@ def _lead(record: ReportRecord) -> str:
     )
     time = validation.get("time") or {}
     if time.get("n_times"):
-        unit = f" {time['unit']}" if time.get("unit") else ""
+        unit = f" ({time['unit']})" if time.get("unit") else ""
         first, last = _plain(time.get("first")), _plain(time.get("last"))
         text += f", over {count(time['n_times'])} times from {first} to {last}{unit}"
     missing = [variable for variable in validation.get("variables") or () if variable.get("missing")]

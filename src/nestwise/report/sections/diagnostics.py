@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import polars as pl
 
-from nestwise.compare.numbers import count, interval, percent, plain, several
+from nestwise.compare.numbers import count, decimals_for, fixed, interval, percent, plain, several
 from nestwise.report.blocks import Block, Cell, Fold, Heading, Section, Table, cells, figures
 from nestwise.report.record import ReportRecord
 from nestwise.report.words import engine_name
 
 MOST_CHECKS = 200
+STATISTICS = {
+    "sd": "SD",
+    "min": "smallest value",
+    "max": "largest value",
+    "sd_of_group_means": "SD of group means",
+}
 
 
 def diagnostics_section(record: ReportRecord) -> Section | None:
@@ -34,7 +40,7 @@ def diagnostics_section(record: ReportRecord) -> Section | None:
         if own and model in ("", record.main_model):
             blocks += [Heading(f"Figures of {model}" if model else "Figures of the data"), *figures(own)]
         elif own:
-            blocks.append(Fold(f"Figures of {model}", tuple(figures(own))))
+            blocks.append(Fold(f"Figures of {model}", tuple(figures(own)), bulky=True))
     if undrawn:
         rows = tuple(cells(each.title, each.model or "all", each.reason) for each in undrawn)
         table = Table("Figures that were not drawn", ("Figure", "Model", "Why"), rows, "lll")
@@ -66,16 +72,18 @@ def _predictive(record: ReportRecord) -> Table | None:
     listed = (own.get("posterior_predictive") or {}).get("statistics") or ()
     if not listed:
         return None
-    rows = tuple(
-        cells(
-            str(row["statistic"]).replace("_", " "),
-            plain(row["observed"]),
-            plain(row["mean"]),
-            interval(row["lower"], row["upper"]),
-            percent(row["p_larger"]),
+    rows = []
+    for row in listed:
+        decimals = decimals_for((row["upper"] - row["lower"]) / 4)
+        rows.append(
+            cells(
+                STATISTICS.get(row["statistic"], str(row["statistic"]).replace("_", " ")),
+                fixed(row["observed"], decimals),
+                fixed(row["mean"], decimals),
+                interval(row["lower"], row["upper"]),
+                percent(row["p_larger"]),
+            )
         )
-        for row in listed
-    )
     return Table(
         caption=f"Would `{record.main_model}` produce data like these? (posterior predictive check)",
         head=(
@@ -85,7 +93,7 @@ def _predictive(record: ReportRecord) -> Table | None:
             "Replicates, interval",
             "Replicates that exceed the data",
         ),
-        rows=rows,
+        rows=tuple(rows),
         align="lrrrr",
         note="A share near 0% or 100% marks a feature of the data that the model does not produce.",
     )

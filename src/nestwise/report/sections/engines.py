@@ -13,7 +13,7 @@ from nestwise.compare.numbers import (
     plain,
     several,
 )
-from nestwise.report.blocks import Block, Bullets, Cell, Fold, Note, Section, Table, cells, figures
+from nestwise.report.blocks import Block, Bullets, Cell, Fold, Note, Section, Table, Text, cells, figures
 from nestwise.report.record import ReportRecord
 from nestwise.report.words import VERDICTS, quantity
 
@@ -24,7 +24,8 @@ def engines_section(record: ReportRecord) -> Section | None:
     """Set REML and posterior side by side."""
     if record.comparison.is_empty():
         return None
-    blocks: list[Block] = []
+    verified = _referee(record)
+    blocks: list[Block] = [Text(verified)] if verified else []
     for model in sorted(record.models, key=lambda model: model != record.main_model):
         part = record.of_model(record.comparison, model)
         if not part.is_empty():
@@ -32,6 +33,43 @@ def engines_section(record: ReportRecord) -> Section | None:
             open_one = model == record.main_model
             blocks += inside if open_one else [Fold(f"The same for {model}", tuple(inside))]
     return Section("engines", "Likelihood beside Bayes", _lead(record.comparison), tuple(blocks))
+
+
+def _referee(record: ReportRecord) -> str:
+    """What statsmodels says of the likelihood fits, in a sentence; "" where it was not asked."""
+    checks = record.checks.filter(
+        (pl.col("engine") == "mixedlm") & pl.col("check").str.starts_with("referee_")
+    )
+    if checks.is_empty():
+        return ""
+    by_model = {
+        str(model): bool(part["ok"].all()) for (model,), part in checks.group_by("model", maintain_order=True)
+    }
+    good = [model for model, ok in by_model.items() if ok]
+    text = (
+        f"statsmodels MixedLM, as an independent referee, verified {count(len(good))} of "
+        f"{count(len(by_model))} "
+        "likelihood fits: the log-likelihood to 1 in 1,000,000 and the standard errors to 1 in 1,000."
+    )
+    if len(good) < len(by_model):
+        text += f" It differs on {several([f'`{model}`' for model, ok in by_model.items() if not ok])}: see the checks."
+    return text
+
+
+def agreement(record: ReportRecord, model: str) -> str:
+    """How far the two schools agree on a model, in a sentence; "" where they cannot be compared."""
+    part = record.of_model(record.comparison, model)
+    judged = part.filter(pl.col("in_sd").is_not_null())
+    if judged.is_empty():
+        return ""
+    agreed = judged.filter(pl.col("verdict") == "agrees").height
+    far = judged.sort(pl.col("in_sd").abs(), descending=True).row(0, named=True)
+    name = quantity(record.study, far["component"], far["group"], far["term"]).text
+    within = f", {count(agreed)} of them within Monte Carlo error" if agreed else ""
+    return (
+        f"Likelihood and Bayes are at most {fixed(abs(far['in_sd']), 2)} posterior SDs apart on the "
+        f"{count(judged.height)} quantities of `{model}`{within}; farthest on the {name}."
+    )
 
 
 def _one_model(record: ReportRecord, model: str, part: pl.DataFrame) -> list[Block]:

@@ -49,7 +49,10 @@ def pooling_section(record: ReportRecord) -> Section | None:
 
 def _cell(line: Line, engine: str, value: Value | None, raw: Raw | None) -> Cell:
     if value is not None and value.estimate is not None:
-        estimate, error = with_error(value.estimate, value.std_error)
+        # an SD or correlation without a standard error takes its digits from an engine that has one
+        errors = [each.std_error for each in line.values if each is not None and each.std_error]
+        estimate, _ = with_error(value.estimate, value.std_error or (errors[-1] if errors else None))
+        _, error = with_error(value.estimate, value.std_error)
         return Cell(estimate, "", f"({error})" if error != NOTHING else "")
     if engine == "pooled" and line.component == "sd":
         return Cell("0", "quiet", "assumed")

@@ -84,4 +84,4 @@ def _group(row: dict[str, object]) -> tuple[Cell, ...]:
 def _value(value: float | None, error: float | None, decimals: int) -> Cell:
     if value is None:
         return Cell(NOTHING, "quiet")
-    return Cell(fixed(value, decimals), "", f"({fixed(error, decimals)})" if error else "")
+    return Cell(fixed(value, decimals) + (f"\u00a0({fixed(error, decimals)})" if error else ""))

@@ -18,6 +18,7 @@ from nestwise.compare.reading import (
     read_weight,
 )
 from nestwise.report.record import ReportRecord
+from nestwise.report.sections.engines import agreement
 from nestwise.report.sections.variance import answers, hashes
 
 MOST_EFFECTS = 4
@@ -74,7 +75,8 @@ def _findings(record: ReportRecord) -> list[str]:
         for each in [main, *reversed(found)]
         for part in contextual_effects(each, record.covariances.get((each.model, each.engine)))
     ]
-    return [*dict.fromkeys(sentences), *context[:1]]
+    schools = agreement(record, main.model)
+    return [*dict.fromkeys(sentences), *context[:1], *([schools] if schools else [])]
 
 
 def _effects(main: Answer) -> str:
