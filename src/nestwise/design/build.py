@@ -10,9 +10,10 @@ import polars as pl
 
 from nestwise.config.study import Derivation, Model
 from nestwise.data.dataset import ROW, Dataset
-from nestwise.design.columns import AnalysisRows, Levels, computed, read_column
+from nestwise.design.columns import AnalysisRows, Levels, Quantity, computed, read_column
 from nestwise.design.formula import Formula, parse
 from nestwise.design.grouping import Factor, Keys, factor_keys
+from nestwise.design.magnitude import refuse_extreme
 from nestwise.design.matrix import model_matrix
 from nestwise.design.random_terms import random_terms
 from nestwise.design.rank import independent_columns
@@ -64,8 +65,8 @@ def build_design(dataset: Dataset, name: str, model: Model) -> Design:
     FormulaError
         If the formula is not understood, names unknown columns or calculates with levels.
     Refusal
-        If no row is complete, a transformation gives infinite values, or the outcome does not
-        suit the family.
+        If no row is complete, a transformation gives infinite values, numbers are too large to be
+        squared, or the outcome does not suit the family.
     """
     formula = parse(model.formula)
     frame, table_rows, flow, factors, keys, notes = _analysis_set(dataset, formula)
@@ -77,6 +78,8 @@ def build_design(dataset: Dataset, name: str, model: Model) -> Design:
     y, trials = _outcome(formula, table, model)
     X, names = model_matrix(formula.fixed, table)
     _refuse_duplicates(formula, names)
+    numeric = {name: column.values for name, column in columns.items() if isinstance(column, Quantity)}
+    refuse_extreme(formula.text, numeric | {formula.outcome.name: y} | dict(zip(names, X.T, strict=True)))
     X, names, dropped = _full_rank(X, names)
     random, merged = random_terms(formula, table, factors, keys)
     offset = np.sum([computed(each, table) for each in formula.offsets], axis=0) if formula.offsets else None

@@ -16,10 +16,10 @@ from nestwise.fit.optimise import SINGULAR_TOLERANCE, Optimum, optimise
 from nestwise.fit.partition import INTERCEPT, kish_size, mean_square_z, partition, partition_rows
 from nestwise.fit.pooling import fixed_lines, partial_pooling, pooling_table
 from nestwise.fit.profile import profile_intervals
-from nestwise.fit.refusals import mixed_problems, refuse, refuse_perfect
+from nestwise.fit.refusals import mixed_problems, refuse, refuse_perfect, refuse_saturated
 from nestwise.fit.solution import LmmSolution, solve
 from nestwise.fit.sweep import Swept, sweep
-from nestwise.likelihood.crossproducts import CrossProducts, collapse, compress
+from nestwise.likelihood.crossproducts import CrossProducts, collapse, compress, groups_last
 from nestwise.results import Estimate, Fit, Status
 
 ZERO_SD = SINGULAR_TOLERANCE
@@ -70,7 +70,8 @@ def solve_lmm(design: Design, *, engine: str = "lmm") -> LmmState:
     products = collapse(design)
     swept = sweep(products)
     refuse_perfect(design, swept, products.scale)
-    compressed = compress(products)
+    refuse_saturated(design, swept)
+    compressed = groups_last(compress(products))
     optimum = optimise(compressed, reml=design.reml)
     return LmmState(products, compressed, swept, optimum, solve(products, optimum.theta, reml=design.reml))
 

@@ -10,6 +10,8 @@ from nestwise.fit.sweep import Swept
 
 PERFECT = 1e-12
 """Share of the outcome's variance below which the residual variance counts as zero."""
+ROUNDING = 64 * float(np.finfo(float).eps)
+"""Share of the outcome's size that arithmetic alone leaves behind."""
 
 
 def refuse(problems: list[Problem]) -> None:
@@ -114,7 +116,7 @@ def refuse_exact(design: Design, variance: float) -> None:
     Refusal
     """
     y = design.y if design.offset is None else design.y - design.offset
-    if variance <= PERFECT**2 * float((y**2).mean()) or variance <= PERFECT * float(y.var()):
+    if variance <= ROUNDING**2 * float((y**2).mean()) or variance <= PERFECT * float(y.var()):
         what = f"the fixed effects reproduce {design.outcome} exactly, so there is nothing left to explain"
         way_out = f"look for a predictor that is {design.outcome} under another name"
         raise Refusal(Problem(what, design.formula, way_out))
@@ -131,4 +133,20 @@ def refuse_perfect(design: Design, swept: Swept, scale: float) -> None:
         group = design.random[0].group
         what = f"inside each {group} the model reproduces {design.outcome} exactly: no residual variance"
         way_out = f"let fewer coefficients vary, or check whether {design.outcome} was copied within groups"
+        raise Refusal(Problem(what, design.formula, way_out))
+
+
+def refuse_saturated(design: Design, swept: Swept) -> None:
+    """Raise if the fixed effects already hold every group's own coefficients: nothing is left to vary.
+
+    The likelihood is then flat in the random effects' covariance, and any number would be as good.
+
+    Raises
+    ------
+    Refusal
+    """
+    if design.n - swept.df <= design.X.shape[1]:
+        group = design.random[0].group
+        what = f"the fixed effects already tell every {group} apart, so nothing is left to vary by {group}"
+        way_out = f"take {group}, or what is constant within it, out of the fixed part, or leave the bars out"
         raise Refusal(Problem(what, design.formula, way_out))

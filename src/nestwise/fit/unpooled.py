@@ -12,7 +12,7 @@ from nestwise.design.record import Design
 from nestwise.errors import Problem, Refusal
 from nestwise.fit.inference import t_rows
 from nestwise.fit.pooling import group_rows, no_pooling
-from nestwise.fit.refusals import one_factor_problems, refuse
+from nestwise.fit.refusals import one_factor_problems, refuse, refuse_perfect
 from nestwise.fit.sweep import Swept, sweep
 from nestwise.likelihood.crossproducts import collapse
 from nestwise.results import Estimate, Fit, Status
@@ -46,6 +46,7 @@ def fit_unpooled(design: Design, level: float = 0.95) -> Fit:
         what = f"{design.n} rows cannot determine coefficients of their own for {products.J} groups"
         way_out = f"let fewer coefficients vary by {design.random[0].group}, or use the engine `lmm`"
         raise Refusal(Problem(what, design.formula, way_out))
+    refuse_perfect(design, swept, products.scale)
     names = [design.names[i] for i in swept.common]
     std_error = np.sqrt(sigma2 * np.diag(swept.gamma_cov))
     used = design.n - swept.df
