@@ -8,15 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from nestwise.design.levels import group_level_parts
+from nestwise.design.markup import (
+    SIGMA2,
+    ZERO,
+    brackets,
+    factors,
+    group_index,
+    math,
+    matrix,
+    mi,
+    mo,
+    normal,
+    number,
+    product,
+    row,
+    sub,
+    summed,
+    sup,
+)
 from nestwise.design.record import Design
 
 INTERCEPT = "(Intercept)"
 GROUP_LETTERS = "jklmhg"
-TERMS_A_LINE = 4
 
 
 @dataclass(frozen=True)
@@ -87,20 +103,6 @@ class Writing:
     symbols: tuple[Symbol, ...]
 
 
-# --- what belongs where --------------------------------------------------------------------------
-
-
-def factors(name: str) -> tuple[str, ...]:
-    """Split an interaction at the colons that stand outside brackets: ``I(a:b):c`` has two factors."""
-    parts, depth, start = [], 0, 0
-    for position, letter in enumerate(name):
-        depth += letter in "([" or -(letter in ")]")
-        if letter == ":" and depth == 0:
-            parts.append(name[start:position])
-            start = position + 1
-    return (*parts, name[start:])
-
-
 def _without(name: str, varying: str) -> str | None:
     """The factors of `name` that are not factors of `varying`; None if some of those are absent."""
     if name == varying:
@@ -154,90 +156,6 @@ def shape_from_record(record: Mapping[str, Any]) -> Shape:
         fixed=tuple(FixedShape(**row) for row in record["fixed"]),
         random=tuple(RandomShape(**(row | {"names": tuple(row["names"])})) for row in record["random"]),
     )
-
-
-# --- MathML, piece by piece ----------------------------------------------------------------------
-
-
-def mi(text: str) -> str:
-    """An identifier; one letter is set in italics, a longer name upright."""
-    return f"<mi>{escape(text)}</mi>"
-
-
-def mo(text: str) -> str:
-    """An operator."""
-    return f"<mo>{escape(text)}</mo>"
-
-
-def row(*parts: str) -> str:
-    """Pieces beside each other."""
-    return f"<mrow>{''.join(parts)}</mrow>"
-
-
-def sub(base: str, *below: str) -> str:
-    """A symbol with what stands below it."""
-    return f"<msub>{base}{row(*below)}</msub>"
-
-
-def sup(base: str, above: str) -> str:
-    """A symbol with what stands above it."""
-    return f"<msup>{base}{above}</msup>"
-
-
-def number(value: float) -> str:
-    """A number."""
-    return f"<mn>{escape(f'{value:,}')}</mn>"
-
-
-def brackets(inside: str) -> str:
-    """Round brackets that grow with what they hold."""
-    return row('<mo fence="true" stretchy="true">(</mo>', inside, '<mo fence="true" stretchy="true">)</mo>')
-
-
-def matrix(rows: Sequence[Sequence[str]]) -> str:
-    """A matrix in round brackets."""
-    cells = "".join("<mtr>" + "".join(f"<mtd>{cell}</mtd>" for cell in line) + "</mtr>" for line in rows)
-    return brackets(f"<mtable>{cells}</mtable>")
-
-
-def math(content: str, *, block: bool = True) -> str:
-    """A whole `<math>` element."""
-    display = ' display="block"' if block else ""
-    return f'<math xmlns="http://www.w3.org/1998/Math/MathML"{display}>{content}</math>'
-
-
-def product(name: str, index: str) -> str:
-    """A term's columns multiplied, each with its index: x_i · z_i."""
-    return mo("·").join(sub(mi(factor), mi(index)) for factor in factors(name))
-
-
-def summed(left: str, terms: Sequence[str]) -> str:
-    """``left = a + b + ...``, broken after every few terms so that it fits a page."""
-    if len(terms) <= TERMS_A_LINE + 1:
-        return row(left, mo("="), mo("+").join(terms) if terms else number(0))
-    lines = [terms[start : start + TERMS_A_LINE] for start in range(0, len(terms), TERMS_A_LINE)]
-    cells = []
-    for line_number, line in enumerate(lines):
-        head = row(left, mo("=")) if line_number == 0 else mo("+")
-        cells.append(f'<mtr><mtd class="head">{head}</mtd><mtd class="tail">{mo("+").join(line)}</mtd></mtr>')
-    return f'<mtable class="lines">{"".join(cells)}</mtable>'
-
-
-def normal(*arguments: str) -> str:
-    """N(mean, variance)."""
-    return row(mi("N"), brackets(mo(",").join(arguments)))
-
-
-SIGMA2 = sup(mi("σ"), number(2))
-ZERO = number(0)
-
-
-def group_index(letter: str) -> str:
-    """``j[i]``: the group row i belongs to."""
-    return row(mi(letter), mo("["), mi("i"), mo("]"))
-
-
-# --- the model ---------------------------------------------------------------------------------
 
 
 def covariance(term: RandomShape, mark: str = "") -> str:

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from nestwise.report.blocks import Block, Figure, Fold, Section
 from nestwise.report.record import ReportRecord
-from nestwise.report.sections.data import data_section, rows_section, validation_section
+from nestwise.report.sections.data import data_section
 from nestwise.report.sections.diagnostics import diagnostics_section
 from nestwise.report.sections.engines import engines_section
 from nestwise.report.sections.fits import comparison_section, fits_section, ledger_section
@@ -26,6 +26,7 @@ from nestwise.report.sections.models import models_section
 from nestwise.report.sections.pooling import pooling_section
 from nestwise.report.sections.shrinkage import shrinkage_section
 from nestwise.report.sections.summary import summary
+from nestwise.report.sections.validation import rows_section, validation_section
 from nestwise.report.sections.variance import context_section, variance_section
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nestwise.design.mathml import (
-    INTERCEPT,
+from nestwise.design.markup import (
     SIGMA2,
     ZERO,
-    Equation,
-    Shape,
     group_index,
     math,
     matrix,
@@ -23,6 +20,7 @@ from nestwise.design.mathml import (
     summed,
     sup,
 )
+from nestwise.design.mathml import INTERCEPT, Equation, Shape
 
 
 @dataclass(frozen=True)

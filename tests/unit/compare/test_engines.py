@@ -5,12 +5,11 @@ import pytest
 
 from nestwise.compare.engines import (
     COMPARISON,
-    Quantity,
     comparable,
     compare_engines,
-    judge,
     same_quantity,
 )
+from nestwise.compare.verdict import Quantity, judge
 from nestwise.errors import Refusal
 from nestwise.results import ESTIMATES, FITS, conform
 

@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from nestwise.design.mathml import equations, factors, shape, shape_from_record, write
+from nestwise.design.markup import factors
+from nestwise.design.mathml import equations, shape, shape_from_record, write
 from nestwise.design.record import Design, RandomTerm, RowFlow
 from nestwise.report.ways import five_ways
 

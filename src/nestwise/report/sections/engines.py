@@ -52,7 +52,8 @@ def _referee(record: ReportRecord) -> str:
         "likelihood fits: the log-likelihood to 1 in 1,000,000 and the standard errors to 1 in 1,000."
     )
     if len(good) < len(by_model):
-        text += f" It differs on {several([f'`{model}`' for model, ok in by_model.items() if not ok])}: see the checks."
+        rest = [f"`{model}`" for model, ok in by_model.items() if not ok]
+        text += f" It differs on {several(rest)}: see the checks."
     return text
 
 
