@@ -26,6 +26,7 @@ HOSTILE = {
         "columns": {"h": [f"h{k % 5}" for k in range(N)]},
         "study": model("y ~ x + (1 | g) + (1 | h)") | {"groups": {"g": {}, "h": {}}},
     },
+    "group_also_fixed": {"study": model("y ~ g + (1 | g)"), "says": ["nothing is left to vary"]},
     "no_random_part": {"study": model("y ~ x")},
     "binomial": {"columns": {"y": [k % 2 for k in range(N)]}, "study": model(family="binomial")},
     "prior_of_nothing": {

@@ -21,7 +21,7 @@ from nestwise.config.study import Prior
 from nestwise.design.record import Design, FloatArray
 from nestwise.fit.partition import kish_size, mean_square_z, partition
 from nestwise.fit.pooling import fixed_lines, pooling_table
-from nestwise.fit.refusals import mixed_problems, refuse, refuse_perfect
+from nestwise.fit.refusals import mixed_problems, refuse, refuse_perfect, refuse_saturated
 from nestwise.fit.sweep import Swept, sweep
 from nestwise.likelihood.crossproducts import CrossProducts, collapse, compress
 from nestwise.results import Check, Estimate, Fit, Status
@@ -151,6 +151,7 @@ def prepare(design: Design, priors: Mapping[str, Prior]) -> Prepared:
     working = collapse(design)
     swept = sweep(working)
     refuse_perfect(design, swept, working.scale)
+    refuse_saturated(design, swept)
     return Prepared(
         design=design,
         units=units,
