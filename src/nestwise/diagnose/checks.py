@@ -95,8 +95,10 @@ def singular_checks(fit: Mapping[str, Any]) -> tuple[Check, ...]:
         advice = "Every variance component is inside its range."
         return (Check("singular", 0.0, 0.0, ok=True, advice=advice),)
     advice = (
-        "A variance component is estimated at its boundary (an SD of zero or a correlation of one): the data do not "
-        "show this difference between groups, which is not the same as showing there is none; drop the correlation "
+        "A variance component is estimated at its boundary (an SD of zero or a correlation of one): the "
+        "data do not "
+        "show this difference between groups, which is not the same as showing there is none; drop the "
+        "correlation "
         "(`||`), then the slope, or read the posterior, which keeps the SD away from zero."
     )
     return (Check("singular", 1.0, 0.0, ok=False, advice=advice),)
@@ -126,10 +128,13 @@ def inward_checks(groups: pl.DataFrame) -> tuple[Check, ...]:
     share = float(table.select(outward.mean()).item() or 0.0)
     ok = share <= INWARD_SHARE
     advice = (
-        "Partially pooled estimates lie between each group's own estimate and the common line, as they should."
+        "Partially pooled estimates lie between each group's own estimate and the common line, as they "
+        "should."
         if ok
-        else f"{share:.0%} of the partially pooled estimates lie outside the range from the group's own estimate to "
-        "the common line: the slopes common to all groups differ between the poolings, which points to within- and "
+        else f"{share:.0%} of the partially pooled estimates lie outside the range from the group's own "
+        "estimate to "
+        "the common line: the slopes common to all groups differ between the poolings, which points to "
+        "within- and "
         "between-group effects that are not the same."
     )
     return (Check("shrinks_inward", share, INWARD_SHARE, ok=ok, advice=advice),)

@@ -61,11 +61,15 @@ def _judge(within: float, between: float, error: float, name: str) -> Check:
     from scipy.special import ndtr
 
     p_value = float(2 * ndtr(-abs(between - within) / error))
-    said = f"{within:.3g} inside groups, {between:.3g} between them, difference {between - within:.3g} (SE {error:.2g})"
+    said = (
+        f"{within:.3g} inside groups, {between:.3g} between them, "
+        f"difference {between - within:.3g} (SE {error:.2g})"
+    )
     mixed = p_value < LEVEL
     if mixed:
         advice = (
-            f"The one coefficient of {name} mixes two effects: {said}; derive its group mean and its deviation "
+            f"The one coefficient of {name} mixes two effects: {said}; derive its group mean and its "
+            "deviation "
             "(`derive: between` and `within`) and put both into the formula."
         )
     else:

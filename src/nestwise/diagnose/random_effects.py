@@ -42,12 +42,14 @@ def size_checks(sizes: pl.DataFrame, group: str) -> tuple[Check, ...]:
 def _number(count: int, group: str) -> Check:
     if count < VERY_FEW_GROUPS:
         advice = (
-            f"Only {count} groups of {group}: the between-group SD is very uncertain and its estimate depends on the "
+            f"Only {count} groups of {group}: the between-group SD is very uncertain and its estimate "
+            "depends on the "
             "method; prefer the posterior with an informative prior on the SD, or treat the groups as fixed."
         )
     elif count < FEW_GROUPS:
         advice = (
-            f"{count} groups of {group}, fewer than {FEW_GROUPS}: use t intervals with Satterthwaite degrees of freedom, and "
+            f"{count} groups of {group}, fewer than {FEW_GROUPS}: use t intervals with Satterthwaite "
+            "degrees of freedom, and "
             "read the interval of the between-group SD rather than its estimate."
         )
     else:
@@ -59,10 +61,12 @@ def _imbalance(n: np.ndarray[tuple[int, ...], np.dtype[np.float64]], group: str)
     singles = float((n == 1).mean())
     many = singles > SINGLETON_SHARE
     advice = (
-        f"{singles:.0%} of the groups of {group} have a single row: what differs between groups and what differs "
+        f"{singles:.0%} of the groups of {group} have a single row: what differs between groups and what "
+        "differs "
         "inside them is told apart by the other groups only."
         if many
-        else f"{singles:.0%} of the groups of {group} have a single row; they are kept and borrow from the others."
+        else f"{singles:.0%} of the groups of {group} have a single row; they are kept and borrow from "
+        "the others."
         if singles
         else f"No group of {group} has a single row only."
     )
@@ -70,7 +74,8 @@ def _imbalance(n: np.ndarray[tuple[int, ...], np.dtype[np.float64]], group: str)
     uneven = effective < IMBALANCE
     said = f"from {n.min():,.0f} to {n.max():,.0f} rows, median {np.median(n):,.0f}"
     sizes = (
-        f"The groups of {group} are very unequal ({said}): a few large ones dominate complete pooling, while in partial "
+        f"The groups of {group} are very unequal ({said}): a few large ones dominate complete pooling, "
+        "while in partial "
         "pooling every group counts."
         if uneven
         else f"The groups of {group} are of similar enough sizes ({said})."
@@ -133,8 +138,10 @@ def _outlying(
     else:
         named = ", ".join(beyond[:3]) + (" and others" if len(beyond) > 3 else "")
         advice = (
-            f"{named} lie{'s' if len(beyond) == 1 else ''} farther out in the {what} than a normal distribution of "
-            "groups allows; look for what sets them apart, a group-level predictor perhaps, and see whether the rest "
+            f"{named} lie{'s' if len(beyond) == 1 else ''} farther out in the {what} than a normal "
+            "distribution of "
+            "groups allows; look for what sets them apart, a group-level predictor perhaps, and see "
+            "whether the rest "
             "changes without them."
         )
     return Check(f"outlying_groups:{term}", float(size.max()), limit, ok=not beyond, advice=advice)

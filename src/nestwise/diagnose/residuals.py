@@ -80,7 +80,8 @@ def _shape(standardised: FloatArray) -> Check:
         return Check("residual_shape", skewness, SKEWNESS, ok=False, advice=advice)
     if kurtosis > EXCESS_KURTOSIS:
         advice = (
-            f"The residuals have heavy tails (excess kurtosis {kurtosis:.1f}): fixed effects stay unbiased, but "
+            f"The residuals have heavy tails (excess kurtosis {kurtosis:.1f}): fixed effects stay "
+            "unbiased, but "
             "single values weigh much, and intervals for new observations are too narrow in the tails."
         )
         return Check("residual_shape", kurtosis, EXCESS_KURTOSIS, ok=False, advice=advice)
@@ -145,8 +146,10 @@ def _spread_by_fitted(table: pl.DataFrame) -> Check | None:
     else:
         grows = "grows" if int(spreads.argmax()) > int(spreads.argmin()) else "falls"
         advice = (
-            f"The spread of the residuals {grows} with the fitted values (largest to smallest SD {ratio:.2f}); model "
-            "the logarithm of the outcome or let the residual variance differ, and trust standard errors less."
+            f"The spread of the residuals {grows} with the fitted values (largest to smallest SD "
+            f"{ratio:.2f}); model "
+            "the logarithm of the outcome or let the residual variance differ, and trust standard errors "
+            "less."
         )
     return Check("residual_spread_by_fitted", ratio, SPREAD_RATIO, ok=not uneven, advice=advice)
 
@@ -167,7 +170,8 @@ def _spread_by_group(table: pl.DataFrame) -> Check | None:
     range_said = f"from {low['sd']:.3g} (group {low['label']}) to {high['sd']:.3g} (group {high['label']})"
     if uneven:
         advice = (
-            f"Residuals spread more in some groups than in others, {range_said}; one residual variance for all shrinks "
+            f"Residuals spread more in some groups than in others, {range_said}; one residual variance "
+            "for all shrinks "
             "calm groups too much and noisy ones too little."
         )
     else:

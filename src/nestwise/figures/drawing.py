@@ -80,7 +80,7 @@ class Wording:
         return plain(self.groups.get(factor) or factor, 30)
 
     def who(self, factor: str, label: str) -> str:
-        """Return a group as a sentence names it: `county 70`, where the label alone would be a bare number."""
+        """Return a group as a sentence names it: `county 70` where the label is a bare number."""
         short = plain(label, 24)
         return f"{self.group(factor)} {short}" if short[:1].isdigit() else short
 
@@ -90,11 +90,12 @@ class Wording:
 
     def coefficient_axis(self, term: str) -> str:
         """The same with its unit, for an axis."""
-        outcome, predictor = self.unit(self.outcome), self.unit(term)
-        if term == INTERCEPT:
-            return f"intercept ({outcome})" if outcome else f"intercept ({self.name(self.outcome)})"
-        unit = f"{outcome or self.name(self.outcome)} per {predictor or 'unit'}"
-        return f"{self.coefficient(term)} ({unit})"
+        return f"{self.coefficient(term)} ({self.coefficient_unit(term)})"
+
+    def coefficient_unit(self, term: str) -> str:
+        """Return the unit of a coefficient: the outcome's, per unit of the predictor."""
+        outcome = self.unit(self.outcome) or self.name(self.outcome)
+        return outcome if term == INTERCEPT else f"{outcome} per {self.unit(term) or 'unit'}"
 
 
 def plain(text: object, limit: int = 28) -> str:

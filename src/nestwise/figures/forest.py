@@ -157,7 +157,8 @@ def _forest_caption(rows: pl.DataFrame, shown: pl.DataFrame, available: int) -> 
         if pair.height:
             row = pair.row(0, named=True)
             sentences.append(
-                f"The SD of the {'intercepts' if row['term'] == INTERCEPT else 'slopes of ' + plain(row['term'])} is "
+                "The SD of the "
+                f"{'intercepts' if row['term'] == INTERCEPT else 'slopes of ' + plain(row['term'])} is "
                 f"{say(row['estimate'])} by likelihood and {say(row['estimate_pymc'])} (median) by Bayes."
             )
     if shown.height < available:

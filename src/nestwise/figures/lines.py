@@ -77,7 +77,7 @@ def pooling_lines(
         wording.axis(wording.outcome) + (", other predictors taken out" if adjusted else ""), fontsize=9
     )
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
-    caption = _caption(kept, wording, group, x, count, usable.height, adjusted)
+    caption = _caption(kept, wording, group, x, available=usable.height, adjusted=adjusted)
     alt = (
         f"{count} small panels, one {wording.group(group)} each from small to large, with its data and three "
         "lines: complete pooling is the same everywhere, no pooling follows each group's own points, "
@@ -179,10 +179,11 @@ def _outcome_limits(
 
 
 def _caption(
-    lines: pl.DataFrame, wording: Wording, group: str, x: str, count: int, available: int, adjusted: bool
+    lines: pl.DataFrame, wording: Wording, group: str, x: str, *, available: int, adjusted: bool
 ) -> str:
     name = wording.group(group)
     partial, own = (lines.filter(pl.col("pooling") == pooling) for pooling in ("partial", "no"))
+    count = partial.height
     small = partial.sort("n").row(0, named=True)
     alone = own.filter(pl.col("label") == small["label"])
     own_slope = alone["slope"][0] if alone.height else None
@@ -194,11 +195,13 @@ def _caption(
     which = (
         f"All {count} groups"
         if count == available
-        else f"{count} of {plural(available, name)}, from the smallest to the largest and with the most extreme lines"
+        else f"{count} of {plural(available, name)}, from the smallest to the largest and with the most "
+        "extreme lines"
     )
     sentences = [
         f"{which}; n in brackets. The fewer data a {name} has, the nearer its partially pooled line is to "
-        f"the complete-pooling one: for {wording.who(group, small['label'])} (n = {small['n']:,}) {fitted_alone}."
+        f"the complete-pooling one: for {wording.who(group, small['label'])} (n = {small['n']:,}) "
+        f"{fitted_alone}."
     ]
     if own["slope"].is_not_null().sum() < own.height:
         sentences.append(

@@ -56,7 +56,8 @@ def missingness(frame: pl.LazyFrame, variables: list[str], wording: Wording) -> 
     whole = int(patterns.filter(~pl.any_horizontal(holed))[".rows"].sum())
     most = max(zip(counts, variables, strict=True))
     caption = (
-        f"{whole / total:.0%} of {plural(total, 'row')} are complete. {wording.name(most[1])} lacks most values "
+        f"{whole / total:.0%} of {plural(total, 'row')} are complete. {wording.name(most[1])} lacks most "
+        "values "
         f"({most[0]:,}, {most[0] / total:.1%}). Each line is a pattern: filled squares are missing together."
     )
     if patterns.height > shown.height:

@@ -7,20 +7,22 @@ from typing import Any
 
 import polars as pl
 
-from nestwise.figures.caterpillar import caterpillar, league
+from nestwise.figures.caterpillar import caterpillar
 from nestwise.figures.drawing import INTERCEPT, Drawing, Wording
 from nestwise.figures.forest import reml_vs_posterior
 from nestwise.figures.inputs import FigureInputs, ModelTables, model_tables, study_rows
+from nestwise.figures.league import league
 from nestwise.figures.lines import pooling_lines
 from nestwise.figures.missing import missingness
 from nestwise.figures.partition import variance_partition
 from nestwise.figures.pooling import pooling_by_size, pooling_factor
 from nestwise.figures.posterior import tau_posterior, trace_rank
 from nestwise.figures.predictors import group_level_predictor
-from nestwise.figures.raw import outcome_by_group, spaghetti, within_between
+from nestwise.figures.raw import outcome_by_group, spaghetti
 from nestwise.figures.replicates import posterior_predictive, prior_predictive
 from nestwise.figures.residuals import random_effect_qq, residual_qq, residual_vs_fitted
 from nestwise.figures.shrinkage import shrinkage
+from nestwise.figures.within_between import within_between
 from nestwise.seeds import seed_for
 
 Plan = dict[str, Callable[[], Drawing]]

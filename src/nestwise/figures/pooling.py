@@ -95,7 +95,8 @@ def pooling_by_size(
         _mark_crossover(right, crossover, column(rows, "n"))
     caption = _by_size_caption(rows, wording, group, term, crossover)
     alt = (
-        f"Two scatter plots of the {wording.coefficient(term)} of {plural(rows.height, wording.group(group))} "
+        f"Two scatter plots of the {wording.coefficient(term)} of "
+        f"{plural(rows.height, wording.group(group))} "
         "against group size. Estimates without pooling scatter widely where groups are small; with partial "
         "pooling the same groups lie close to the common line."
     )
@@ -228,7 +229,8 @@ def _by_size_caption(
         sentences.append(
             f"The smallest, {wording.who(group, small['label'])} (n = {small['n']}), moves from "
             f"{say(small['no_pooling'])} to {say(small['partial_pooling'])}"
-            f"{f' {unit}' if unit else ''}; the largest, {wording.who(group, large['label'])} (n = {large['n']:,}), "
+            f"{f' {unit}' if unit else ''}; the largest, {wording.who(group, large['label'])} (n = "
+            f"{large['n']:,}), "
             f"from {say(large['no_pooling'])} to {say(large['partial_pooling'])}."
         )
     if crossover is not None and crossover > 0:

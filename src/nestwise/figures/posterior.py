@@ -23,7 +23,7 @@ from nestwise.figures.drawing import (
     plain,
     say,
 )
-from nestwise.figures.theme import CHAIN_COLORS, INK, MUTED, NOTIONS, new_figure, quiet
+from nestwise.figures.theme import CHAIN_COLORS, INK, MUTED, NOTIONS, Notion, new_figure, quiet
 
 PARAMETERS = 8
 POINTS_A_CHAIN = 200
@@ -111,7 +111,9 @@ def tau_posterior(
     curves, sentences = [], []
     for axes, name in zip(grid.flat, columns, strict=False):
         estimate = _likelihood_row(reml, name)
-        curve, sentence = _tau_panel(axes, name, column(draws, name), priors.get(name), estimate, wording)
+        curve, sentence = _tau_panel(
+            axes, name, column(draws, name), priors.get(name), estimate=estimate, wording=wording
+        )
         curves.append(curve)
         sentences.append(sentence)
     for axes in grid.flat[len(columns) :]:
@@ -124,7 +126,8 @@ def tau_posterior(
     figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=3)
     caption = "How large the differences between groups may be. " + " ".join(sentences)
     alt = (
-        "Densities of the between-group standard deviations: a wide flat prior, a narrower posterior, and the "
+        "Densities of the between-group standard deviations: a wide flat prior, a narrower posterior, "
+        "and the "
         "likelihood estimate with its interval marked below."
     )
     return Drawing("tau_posterior", figure, caption, alt, pl.concat(curves))
@@ -146,6 +149,7 @@ def _tau_panel(
     name: str,
     values: FloatArray,
     prior: Mapping[str, Any] | None,
+    *,
     estimate: dict[str, Any] | None,
     wording: Wording,
 ) -> tuple[pl.DataFrame, str]:
@@ -162,20 +166,16 @@ def _tau_panel(
         axes.plot(grid, prior_at, color=INK, linestyle="--", linewidth=1.1, label="prior")
     peak = float(density.max())
     lower, median, upper = (float(value) for value in np.quantile(values, [0.025, 0.5, 0.975]))
-    _interval(axes, -0.08 * peak, median, lower, upper, posterior.color, posterior.marker, "median, 95%")
+    _interval(axes, -0.08 * peak, (lower, median, upper), posterior, "median, 95%")
     if estimate is not None:
         _interval(
             axes,
             -0.17 * peak,
-            estimate["estimate"],
-            estimate["lower"],
-            estimate["upper"],
-            likelihood.color,
-            likelihood.marker,
+            (estimate["lower"], estimate["estimate"], estimate["upper"]),
+            likelihood,
             f"{estimate['method'] or 'likelihood'}, profile interval",
         )
-    term = name.split("|", 2)[2]
-    unit = wording.coefficient_axis(term).rpartition("(")[2].rstrip(")")
+    unit = wording.coefficient_unit(name.split("|", 2)[2])
     axes.set_title(parameter_name(name, wording))
     axes.set_xlabel(f"standard deviation ({unit})")
     axes.set_xlim(0, top or 1.0)
@@ -187,7 +187,10 @@ def _tau_panel(
         {"parameter": [name] * grid.size, "sd": grid, "posterior": density, "prior": prior_at},
         schema={"parameter": pl.String, "sd": pl.Float64, "posterior": pl.Float64, "prior": pl.Float64},
     )
-    sentence = f"{parameter_name(name, wording)}: posterior median {say(median)} (95% from {say(lower)} to {say(upper)})"
+    sentence = (
+        f"{parameter_name(name, wording)}: posterior median {say(median)} "
+        f"(95% from {say(lower)} to {say(upper)})"
+    )
     if estimate is not None:
         sentence += f", {estimate['method'] or 'likelihood'} {say(estimate['estimate'])}"
         if estimate["lower"] is not None and estimate["upper"] is not None:
@@ -198,20 +201,26 @@ def _tau_panel(
 def _interval(
     axes: Axes,
     height: float,
-    centre: float,
-    lower: float | None,
-    upper: float | None,
-    color: str,
-    marker: str,
+    interval: tuple[float | None, float, float | None],
+    notion: Notion,
     label: str,
 ) -> None:
+    lower, centre, upper = interval
     if lower is not None and upper is not None:
-        axes.hlines(height, lower, upper, color=color, linewidth=1.6)
-    axes.plot([centre], [height], marker=marker, color=color, linestyle="none", label=label, clip_on=False)
+        axes.hlines(height, lower, upper, color=notion.color, linewidth=1.6)
+    axes.plot(
+        [centre],
+        [height],
+        marker=notion.marker,
+        color=notion.color,
+        linestyle="none",
+        label=label,
+        clip_on=False,
+    )
 
 
 def _reflected_density(values: FloatArray, grid: FloatArray) -> FloatArray:
-    """Gaussian kernel density (Scott's width) on the half line: mass that would leak below zero is folded back."""
+    """Gaussian kernel density (Scott's width); mass that would leak below zero is folded back."""
     thinned = values[evenly(values.size, 4000)]
     if np.ptp(thinned) < 1e-12:
         return np.asarray(np.isclose(grid, thinned[0], atol=grid[1]).astype(np.float64))
@@ -258,8 +267,10 @@ def trace_rank(
     grid[-1, 1].set_xlabel("rank among all draws")
     n_chains = draws["chain"].n_unique()
     caption = (
-        f"Left: the draws of {n_chains} chains, which should be one band without trend. Right: the ranks of each "
-        "chain's draws among all, which should be flat: a chain that leans to one side explores another region."
+        f"Left: the draws of {n_chains} chains, which should be one band without trend. Right: the ranks "
+        "of each "
+        "chain's draws among all, which should be flat: a chain that leans to one side explores another "
+        "region."
     )
     if draws.height > POINTS_A_CHAIN * n_chains:
         caption += f" {POINTS_A_CHAIN} evenly spaced draws of each chain are drawn, all are ranked."

@@ -71,14 +71,15 @@ def group_level_predictor(
         " ".join(sentences) + " Bars are one standard error; the line is what the model expects of a group."
     )
     alt = (
-        f"Coefficients of {plural(tables[0].height, wording.group(group))} against {wording.name(predictor)} with the "
+        f"Coefficients of {plural(tables[0].height, wording.group(group))} against "
+        f"{wording.name(predictor)} with the "
         "fitted group-level line; groups scatter around it."
     )
     return Drawing("group_level_predictor", figure, caption, alt, pl.concat(tables))
 
 
 def _expected(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add what the fixed effects expect of a group, gamma0 + gamma1 u_j: its coefficient less its deviation."""
+    """Add what the fixed effects expect of a group, gamma0 + gamma1 u_j: its own less its deviation."""
     return rows.with_columns((pl.col("partial_pooling") - pl.col("random_effect")).alias("expected"))
 
 
@@ -128,6 +129,7 @@ def _sentence(rows: pl.DataFrame, wording: Wording, term: str, predictor: str) -
     slope = float(np.polyfit(u, line, 1)[0]) if np.ptp(u) > 0 else 0.0
     left = float(np.nanstd(column(rows, "partial_pooling") - line))
     return (
-        f"Per unit of {wording.name(predictor)} the {wording.coefficient(term)} changes by {say(slope)}; around that "
+        f"Per unit of {wording.name(predictor)} the {wording.coefficient(term)} changes by {say(slope)}; "
+        "around that "
         f"line the shrunken estimates still scatter by {say(left, 2)} (SD)."
     )

@@ -22,7 +22,7 @@ from nestwise.figures.drawing import (
     say,
     span,
 )
-from nestwise.figures.theme import COMPLETE, INK, MUTED, NO, PARTIAL, RASTER_ABOVE, new_figure, quiet
+from nestwise.figures.theme import COMPLETE, INK, MUTED, NO, RASTER_ABOVE, new_figure, quiet
 
 LINES = 150
 """Groups drawn as lines; more would be felt."""
@@ -66,11 +66,15 @@ def spaghetti(rows: pl.DataFrame, wording: Wording, *, group: str) -> Drawing:
     caption = (
         f"{wording.name(wording.outcome)} of each {name} over {wording.name(wording.time)}: "
         f"{plural(kept.height, 'observation')} of {plural(len(labels), name)}. The mean goes from "
-        f"{with_both(first['y'], unit)} at {exact(first['x'])} to {with_both(last['y'], unit)} at {exact(last['x'])}."
+        f"{with_both(first['y'], unit)} at {exact(first['x'])} to {with_both(last['y'], unit)} at "
+        f"{exact(last['x'])}."
     )
     if len(shown) < len(labels):
         caption += f" {len(shown)} groups, evenly chosen, are drawn; the mean is of all."
-    alt = f"Lines of {wording.name(wording.outcome)} over {wording.name(wording.time)}, one a {name}, with their mean."
+    alt = (
+        f"Lines of {wording.name(wording.outcome)} over {wording.name(wording.time)}, one a {name}, "
+        "with their mean."
+    )
     data = part.select("label", pl.col("x").alias(wording.time), pl.col("y").alias(wording.outcome))
     return Drawing("spaghetti", figure, caption, alt, data)
 
@@ -233,140 +237,13 @@ def _dots_caption(
     name, unit = wording.group(group), wording.unit(wording.outcome)
     low, high = means.row(0, named=True), means.row(-1, named=True)
     caption = (
-        f"{plural(kept.height, 'observation')} of {wording.name(wording.outcome)} in {plural(means.height, name)}. "
+        f"{plural(kept.height, 'observation')} of {wording.name(wording.outcome)} in "
+        f"{plural(means.height, name)}. "
         f"Raw means run from {say(low['mean'])} ({wording.who(group, low['label'])}, n = {low['n']:,}) to "
-        f"{with_both(high['mean'], unit)} ({wording.who(group, high['label'])}, n = {high['n']:,}); part of that spread is "
+        f"{with_both(high['mean'], unit)} ({wording.who(group, high['label'])}, n = {high['n']:,}); part "
+        "of that spread is "
         "small samples."
     )
     if shown.height < means.height:
         caption += f" {shown.height} of the groups, evenly chosen, are drawn."
     return caption
-
-
-@drawn
-def within_between(rows: pl.DataFrame, wording: Wording, *, group: str, x: str) -> Drawing:
-    """A covariate's slope inside the groups and the one across their means, together.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        `label`, `x` (the covariate, not centred), `y` (outcome).
-    wording : Wording
-        Names and units.
-    group, x : str
-        Grouping factor and covariate.
-
-    Raises
-    ------
-    Refusal
-        Where the covariate does not vary both inside groups and between them.
-    """
-    kept = rows.drop_nulls(["label", "x", "y"])
-    means = (
-        kept.group_by("label")
-        .agg(
-            pl.col("x").mean().alias("x_mean"),
-            pl.col("y").mean().alias("y_mean"),
-            pl.len().alias("n"),
-            pl.cov("x", "y", ddof=0).alias("xy"),
-            pl.col("x").var(ddof=0).alias("xx"),
-            pl.col("x").quantile(0.1).alias("x_low"),
-            pl.col("x").quantile(0.9).alias("x_high"),
-        )
-        .sort("label")
-    )
-    inside = float((means["xx"] * means["n"]).sum())
-    if means.height < 3 or inside <= 0 or float(means["x_mean"].std() or 0.0) <= 0:  # type: ignore[arg-type]
-        raise cannot("within_between", f"{x} does not vary both inside {group} and between groups")
-    within = float((means["xy"] * means["n"]).sum()) / inside
-    between, level = (
-        float(value) for value in np.polyfit(column(means, "x_mean"), column(means, "y_mean"), 1)
-    )
-    table = means.with_columns((pl.col("xy") / pl.col("xx")).alias("slope")).fill_nan(None)
-    figure = _within_between_figure(kept, table, within, between, level, wording, x)
-    name = wording.group(group)
-    ratio = "the same sign" if within * between > 0 else "opposite signs"
-    caption = (
-        f"Inside {plural(2, name).removeprefix('2 ')} {wording.name(wording.outcome)} changes by {say(within)} per unit of "
-        f"{wording.name(x)} (thin lines: each {name}; solid: their common slope); across {name} means by "
-        f"{say(between)} (dashed). The two have {ratio}; their difference, {say(between - within)}, is the contextual "
-        "effect, what the group adds beyond a member's own value. These are raw slopes; the models adjust them."
-    )
-    alt = (
-        f"Thin lines of {wording.name(wording.outcome)} on {wording.name(x)} in each {name}, their common slope, and "
-        "the slope across group means."
-    )
-    data = table.select("label", "n", "x_mean", "y_mean", "slope")
-    return Drawing("within_between", figure, caption, alt, data)
-
-
-def _within_between_figure(
-    kept: pl.DataFrame,
-    table: pl.DataFrame,
-    within: float,
-    between: float,
-    level: float,
-    wording: Wording,
-    x: str,
-) -> Figure:
-    figure = new_figure(4.0)
-    axes = figure.subplots()
-    points = kept[evenly(kept.height, 4000)]
-    axes.scatter(
-        column(points, "x"),
-        column(points, "y"),
-        s=3,
-        color=MUTED,
-        alpha=0.18,
-        linewidths=0,
-        rasterized=points.height > RASTER_ABOVE // 2,
-        zorder=1,
-    )
-    lines = table.drop_nulls("slope").filter(pl.col("n") >= 3)
-    lines = lines[evenly(lines.height, LINES)]
-    ends = np.stack([column(lines, "x_low"), column(lines, "x_high")], axis=1)
-    heights = column(lines, "y_mean")[:, None] + column(lines, "slope")[:, None] * (
-        ends - column(lines, "x_mean")[:, None]
-    )
-    axes.add_collection(
-        LineCollection(
-            list(np.stack([ends, heights], axis=2)), colors=PARTIAL.color, alpha=0.28, linewidths=0.8
-        )
-    )
-    axes.scatter(
-        column(table, "x_mean"),
-        column(table, "y_mean"),
-        s=13,
-        marker=NO.marker,
-        color=NO.color,
-        linewidths=0,
-        zorder=3,
-        label="mean of a group",
-        rasterized=table.height > RASTER_ABOVE,
-    )
-    centre = (float(kept["x"].mean() or 0), float(kept["y"].mean() or 0))  # type: ignore[arg-type]
-    reach = np.asarray(kept["x"].quantile(0.02)), np.asarray(kept["x"].quantile(0.98))
-    wide = np.array([float(reach[0]), float(reach[1])])
-    axes.plot(
-        wide,
-        centre[1] + within * (wide - centre[0]),
-        color=PARTIAL.color,
-        linewidth=2.4,
-        label=f"within groups: {say(within)}",
-        zorder=4,
-    )
-    narrow = np.array(span(column(table, "x_mean"), margin=0.1))
-    axes.plot(
-        narrow,
-        level + between * narrow,
-        color=NO.color,
-        linestyle="--",
-        linewidth=2.4,
-        label=f"between groups: {say(between)}",
-        zorder=4,
-    )
-    axes.set_xlabel(wording.axis(x))
-    axes.set_ylabel(wording.axis(wording.outcome))
-    quiet(axes, "both")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3)
-    return figure

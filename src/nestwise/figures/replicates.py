@@ -13,7 +13,6 @@ from matplotlib.collections import LineCollection
 from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, drawn, listed, say, span
 from nestwise.figures.theme import GRID, INK, MUTED, NOTIONS, new_figure, quiet
 
-
 CURVES = 30
 """Replicated curves drawn; the band in the data is of all."""
 
@@ -123,8 +122,10 @@ def _caption(curves: FloatArray, statistics: list[Mapping[str, Any]], data: pl.D
     )
     share = float(data.select(beyond.mean()).item())
     sentences = [
-        f"If the model could have made these data, the observed curve lies among those of {min(CURVES, curves.shape[0])} data sets "
-        f"replicated from the posterior; {share:.0%} of its length is outside the 95% range of all replicates."
+        "If the model could have made these data, the observed curve lies among those of "
+        f"{min(CURVES, curves.shape[0])} data sets "
+        f"replicated from the posterior; {share:.0%} of its length is outside the 95% range of all "
+        "replicates."
     ]
     off = [
         _STATISTICS.get(row["statistic"], row["statistic"])
@@ -182,14 +183,17 @@ def prior_predictive(expected: Mapping[str, Any], wording: Wording) -> Drawing:
     low, high = table["probability"][0], table["probability"][-1]
     ratio = expected.get("sd_ratio") or {}
     caption = (
-        f"Before they see the data, the priors expect {high - low:.0%} of outcomes from {say(table['expected'][0])} to "
-        f"{say(table['expected'][-1])}; observed are {say(table['observed'][0])} to {say(table['observed'][-1])}. "
+        f"Before they see the data, the priors expect {high - low:.0%} of outcomes from "
+        f"{say(table['expected'][0])} to "
+        f"{say(table['expected'][-1])}; observed are {say(table['observed'][0])} to "
+        f"{say(table['observed'][-1])}. "
         "Bars thicken toward the median."
     )
     if ratio.get("median") is not None:
         caption += (
             f" Replicated data spread {say(ratio['median'], 2)} times as much as the observed ones (90% from "
-            f"{say(ratio.get('lower'), 2)} to {say(ratio.get('upper'), 2)}): weakly informative means well above 1, "
+            f"{say(ratio.get('lower'), 2)} to {say(ratio.get('upper'), 2)}): weakly informative means "
+            "well above 1, "
             "not thousands."
         )
     alt = "Bars of the outcome as the priors expect it, wider than the bar of the observed outcome."

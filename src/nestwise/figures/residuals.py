@@ -120,13 +120,15 @@ def residual_qq(predictions: pl.DataFrame, wording: Wording) -> Drawing:
     beyond = int((ordered["standardised"].abs() > 4).sum())
     caption = (
         f"Residuals of {plural(values.size, 'observation')} in standard deviations (SD = "
-        f"{say(float(values.std(ddof=1)))}{f' {u}' if (u := wording.unit(wording.outcome)) else ''}) against what a normal "
-        f"distribution would give; the band holds 95% of such samples at each point. {outside(ordered):.0%} of the "
+        f"{say(float(values.std(ddof=1)))}{f' {u}' if (u := wording.unit(wording.outcome)) else ''}) "
+        "against what a normal "
+        "distribution would give; the band holds 95% of such samples at each point. "
+        f"{outside(ordered):.0%} of the "
         f"points are outside it; the largest is {say(extreme, 2)} SD away and {beyond or 'none'} beyond 4."
     )
     if ordered.height > MIDDLE_POINTS + 2 * TAIL_POINTS:
         caption += f" Of the middle, {MIDDLE_POINTS} evenly chosen points are drawn."
-    alt = "Quantile plot of the residuals; points on the diagonal are normal, bends at the ends are heavy tails."
+    alt = "Quantile plot of the residuals; points on the diagonal are normal, bent ends are heavy tails."
     return Drawing("residual_qq", figure, caption, alt, _thinned(ordered))
 
 
@@ -184,7 +186,8 @@ def residual_vs_fitted(predictions: pl.DataFrame, wording: Wording) -> Drawing:
     quiet(axes, "y")
     least, most = float(np.nanmin(spread)), float(np.nanmax(spread))
     caption = (
-        f"A level blue line and parallel dashed lines are what the model assumes. Across {bins.height} bins of fitted "
+        f"A level blue line and parallel dashed lines are what the model assumes. Across {bins.height} "
+        "bins of fitted "
         f"values the residual SD runs from {say(least)} to {say(most)} and the mean from "
         f"{say(float(mean.min()), 2)} to {say(float(mean.max()), 2)}."
     )
@@ -247,7 +250,8 @@ def random_effect_qq(groups: pl.DataFrame, wording: Wording, *, group: str) -> D
     figure.axes[0].set_ylabel("standardised random effect")
     caption = (
         f"Effects of {plural(next(iter(ordered.values())).height, wording.group(group))} against a normal "
-        "distribution, with the band that holds 95% of such samples at each point. Shrinkage makes them look more "
+        "distribution, with the band that holds 95% of such samples at each point. Shrinkage makes them "
+        "look more "
         "normal than they are, so only clear departures count. " + " ".join(sentences)
     )
     alt = "Quantile plots of the random effects; points on the diagonal are normal."
@@ -276,4 +280,5 @@ def _named_extremes(axes: Axes, table: pl.DataFrame, wording: Wording, which: tu
         )
     if named.height == 0:
         return f"No {wording.coefficient(term)} stands out."
-    return f"For the {wording.coefficient(term)}, {listed([wording.who(group, label) for label in named['label']])} stand{'s' if named.height == 1 else ''} out."
+    names = listed([wording.who(group, label) for label in named["label"]])
+    return f"For the {wording.coefficient(term)}, {names} stand{'s' if named.height == 1 else ''} out."

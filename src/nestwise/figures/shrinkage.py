@@ -1,32 +1,27 @@
-"""Where partial pooling moves each group: arrows in a plane, or dumbbells on a line."""
+"""Where partial pooling moves each group: arrows in the plane of two coefficients."""
 
 from __future__ import annotations
 
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 from numpy.typing import NDArray
 
 from nestwise.figures.drawing import (
-    INTERCEPT,
     Drawing,
     FloatArray,
     Wording,
     cannot,
     column,
     drawn,
-    evenly,
-    plain,
     plural,
     say,
     span,
 )
+from nestwise.figures.dumbbells import dumbbells
 from nestwise.figures.pooling import coefficient_rows
 from nestwise.figures.theme import COMPLETE, MUTED, NO, PAPER, PARTIAL, RASTER_ABOVE, new_figure, quiet
-
-DUMBBELLS_UP_TO = 60
 
 
 @drawn
@@ -57,7 +52,7 @@ def shrinkage(
     if not terms:
         raise cannot("shrinkage", f"there are no groups of {group}")
     if len(terms) == 1:
-        return _dumbbells(coefficient_rows(groups, group, terms[0]), wording, group, terms[0])
+        return dumbbells(coefficient_rows(groups, group, terms[0]), wording, group, terms[0])
     return _plane(groups, wording, group, (terms[0], terms[1]), covariance)
 
 
@@ -95,9 +90,12 @@ def _plane(
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=4, columnspacing=1.2)
     alone = np.isfinite(start).all(axis=1)
     inside = alone & _within(start[:, 0], x_limits) & _within(start[:, 1], y_limits)
-    caption = _plane_caption(rows, wording, group, terms, int((~alone).sum()), int((alone & ~inside).sum()))
+    caption = _plane_caption(
+        rows, wording, group, terms, unfitted=int((~alone).sum()), outside=int((alone & ~inside).sum())
+    )
     alt = (
-        f"Arrows from the no-pooling to the partial-pooling estimate of {plural(rows.height, wording.group(group))} "
+        "Arrows from the no-pooling to the partial-pooling estimate of "
+        f"{plural(rows.height, wording.group(group))} "
         f"in the plane of {wording.coefficient(terms[0])} and {wording.coefficient(terms[1])}; "
         "they point toward the complete-pooling estimate."
     )
@@ -217,7 +215,7 @@ def _ellipses(axes: Axes, centre: FloatArray, covariance: FloatArray | None) -> 
 
 
 def _plane_caption(
-    rows: pl.DataFrame, wording: Wording, group: str, terms: tuple[str, str], unfitted: int, outside: int
+    rows: pl.DataFrame, wording: Wording, group: str, terms: tuple[str, str], *, unfitted: int, outside: int
 ) -> str:
     name = wording.group(group)
     spread = [
@@ -240,96 +238,4 @@ def _plane_caption(
         )
     if outside:
         sentences.append(f"{plural(outside, name)} start{'s' if outside == 1 else ''} outside the frame.")
-    return " ".join(sentences)
-
-
-def _dumbbells(rows: pl.DataFrame, wording: Wording, group: str, term: str) -> Drawing:
-    if rows.height == 0 or rows["no_pooling"].is_not_null().sum() == 0:
-        raise cannot("shrinkage", f"no group of {group} has a no-pooling estimate")
-    shown = rows[evenly(rows.height, DUMBBELLS_UP_TO)]
-    name = wording.group(group)
-    figure = new_figure(1.3 + 0.145 * shown.height)
-    axes = figure.subplots()
-    places = np.arange(shown.height, dtype=np.float64)[::-1]
-    _dumbbell_marks(axes, shown, places)
-    _dumbbell_frame(figure, axes, shown, places, wording, term, name)
-    caption = _dumbbell_caption(rows, shown, wording, group)
-    alt = (
-        f"For {plural(shown.height, name)}, smallest first, a line from the no-pooling to the "
-        "partial-pooling estimate; lines are longest for the smallest groups and point to the common value."
-    )
-    kept = ["label", "n", "no_pooling", "complete_pooling", "partial_pooling", "pooling_factor"]
-    return Drawing("shrinkage", figure, caption, alt, rows.select(kept))
-
-
-def _dumbbell_marks(axes: Axes, shown: pl.DataFrame, places: FloatArray) -> None:
-    start, end, common = (column(shown, f"{kind}_pooling") for kind in ("no", "partial", "complete"))
-    axes.hlines(places, start, end, color=MUTED, alpha=0.6, linewidth=1.3, zorder=2)
-    for values, notion, size in ((start, NO, 22), (end, PARTIAL, 20)):
-        axes.scatter(
-            values,
-            places,
-            s=size,
-            marker=notion.marker,
-            facecolor=PAPER if notion is NO else notion.color,
-            edgecolor=notion.color,
-            linewidths=1,
-            zorder=3,
-            label=notion.label,
-        )
-    if np.ptp(common[np.isfinite(common)]) <= 1e-9 * max(1.0, float(np.nanmax(np.abs(common)))):
-        axes.axvline(common[0], color=COMPLETE.color, linewidth=1.5, zorder=1.5, label=COMPLETE.label)
-    else:
-        axes.scatter(
-            common,
-            places,
-            s=14,
-            marker=COMPLETE.marker,
-            color=COMPLETE.color,
-            zorder=2.5,
-            label=COMPLETE.label,
-        )
-
-
-def _dumbbell_frame(
-    figure: Figure,
-    axes: Axes,
-    shown: pl.DataFrame,
-    places: FloatArray,
-    wording: Wording,
-    term: str,
-    name: str,
-) -> None:
-    axes.set_yticks(
-        places,
-        [f"{plain(row['label'], 24)}  {row['n']:,}" for row in shown.iter_rows(named=True)],
-        fontsize=7,
-    )
-    axes.set_ylim(-0.8, shown.height - 0.2)
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(wording.coefficient_axis(term) if term != INTERCEPT else wording.axis(wording.outcome))
-    axes.set_ylabel(f"{name} and its n, smallest first")
-    quiet(axes, "x")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3)
-
-
-def _dumbbell_caption(rows: pl.DataFrame, shown: pl.DataFrame, wording: Wording, group: str) -> str:
-    unit, name = wording.unit(wording.outcome), wording.group(group)
-    moved = rows.with_columns((pl.col("partial_pooling") - pl.col("no_pooling")).abs().alias("moved"))
-    moved = moved.drop_nulls("moved").sort("moved", descending=True)
-    most = moved.row(0, named=True)
-    typical = moved["moved"].median()
-    sentences = [
-        f"From each {name}'s own estimate (ring) to the partially pooled one (diamond): "
-        + (
-            "all have the same n, so those far from the common value travel farthest. "
-            if rows["n"].n_unique() == 1
-            else "small, noisy groups travel farthest. "
-        )
-        + f"{wording.who(group, most['label'])} (n = {most['n']:,}) moves most, from "
-        f"{say(most['no_pooling'])} to {say(most['partial_pooling'])}{f' {unit}' if unit else ''}; half of "
-        f"them move less than {say(float(str(typical)), 2)}."
-    ]
-    if shown.height < rows.height:
-        sentences.append(f"{shown.height} of {rows.height:,} groups are shown, evenly over the sizes.")
     return " ".join(sentences)

@@ -6,7 +6,7 @@ from scipy import stats
 
 from nestwise.errors import Refusal
 from nestwise.figures.missing import missingness
-from nestwise.figures.raw import outcome_by_group, spaghetti, within_between
+from nestwise.figures.raw import outcome_by_group, spaghetti
 from nestwise.figures.residuals import (
     normal_order,
     outside,
@@ -15,6 +15,7 @@ from nestwise.figures.residuals import (
     residual_vs_fitted,
 )
 from nestwise.figures.theme import svg
+from nestwise.figures.within_between import within_between
 
 
 def text_of(drawing):

@@ -18,7 +18,8 @@ from nestwise.figures.drawing import (
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(0, "0"), (0.12345, "0.123"), (-2.5, "−2.50"), (251.4051, "251"), (12345.6, "12,346"), (1e-9, "1.00e−09"),
+    [(0, "0"), (0.12345, "0.123"), (-2.5, "−2.50"), (251.4051, "251"), (12345.6, "12,346"),
+     (1e-9, "1.00e−09"),
      (None, "–"), (math.nan, "–"), (math.inf, "–")],
 )  # fmt: skip
 def test_numbers_are_said_with_three_digits(value, said):

@@ -129,8 +129,8 @@ def test_what_breaks_is_an_entry_with_its_reason(inputs, tmp_path, monkeypatch):
     def broken(_inputs, _model):
         raise KeyError("what")
 
-    def one_good(wording=inputs.wording("y")):
-        return missingness(inputs.dataset.frame, ["x"], wording)
+    def one_good():
+        return missingness(inputs.dataset.frame, ["x"], inputs.wording("y"))
 
     monkeypatch.setattr(
         gallery, "study_plan", lambda _: {"spaghetti": lambda: 1 / 0, "missingness": one_good}
@@ -190,7 +190,10 @@ def test_persons_followed_over_time_are_not_ranked(inputs):
 
 @pytest.mark.parametrize(
     ("name", "title"),
-    [("shrinkage", "Where partial pooling moves each group"), ("within_between_x", "Within groups and between groups: x")],
-)  # fmt: skip
+    [
+        ("shrinkage", "Where partial pooling moves each group"),
+        ("within_between_x", "Within groups and between groups: x"),
+    ],
+)
 def test_titles(name, title):
     assert title_of(name) == title
