@@ -93,21 +93,25 @@ def reduce(products: CrossProducts, Lambda: FloatArray) -> Reduced:
     numpy.linalg.LinAlgError
         If S_XX is not positive definite, which the full rank of X excludes up to rounding.
     """
-    p = products.p
-    AL = products.A @ Lambda
-    M_inverse, log_dets = _inverses(np.eye(products.q) + Lambda.T @ AL)
-    LB = Lambda.T @ products.B
-    K = M_inverse @ LB
-    S = products.G - np.tensordot(LB, K, axes=((0, 1), (0, 1)))
+    p, q = products.p, products.q
+    # Groups last: the few operations on q x q matrices become long ones over all groups at once. Copies
+    # nothing if the products were laid out by `groups_last`.
+    A = np.ascontiguousarray(np.moveaxis(products.A, 0, -1))
+    B = np.ascontiguousarray(np.moveaxis(products.B, 0, -1))
+    LA = (Lambda.T @ A.reshape(q, -1)).reshape(A.shape)
+    LB = (Lambda.T @ B.reshape(q, -1)).reshape(B.shape)
+    M_inverse, log_dets = _inverses(np.eye(q)[:, :, None] + np.einsum("baj,ad->bdj", LA, Lambda))
+    K = _products(M_inverse, LB)
+    S = products.G - sum(LB[a] @ K[a].T for a in range(q))
     root = np.linalg.cholesky(S[:p, :p])
     root_inverse = np.linalg.inv(root)
     along = root_inverse @ S[:p, p]
     return Reduced(
         Lambda=Lambda,
-        AL=AL,
-        M_inverse=M_inverse,
+        AL=np.moveaxis(LA, (0, 1, 2), (2, 1, 0)),
+        M_inverse=np.moveaxis(M_inverse, -1, 0),
         log_det_m=float(products.weights @ log_dets),
-        K=K,
+        K=np.moveaxis(K, -1, 0),
         beta=root_inverse.T @ along,
         XX_inverse=root_inverse.T @ root_inverse,
         log_det_xx=2 * float(np.log(np.diag(root)).sum()),
@@ -146,9 +150,7 @@ def criterion(
     if reml:
         value += reduced.log_det_xx
         F[:p, :p] += reduced.XX_inverse
-    E = products.B - reduced.AL @ reduced.K
-    gradient = 2 * np.tensordot(products.weights, reduced.AL @ reduced.M_inverse, axes=1)
-    gradient -= 2 * np.tensordot(E @ F, reduced.K, axes=((0, 2), (0, 2)))
+    gradient = 2 * _gradient(products, reduced, F)
     root = float(np.sqrt(variance))
     d_sigma = 0.0 if profiled else 2 * m / root - 2 * reduced.r2 / root**3
     return Criterion(float(value), gradient, d_sigma, root, reduced)
@@ -191,18 +193,36 @@ def covariance_gradient(products: CrossProducts, reduced: Reduced, contrasts: Fl
     return gradients
 
 
+def _gradient(products: CrossProducts, reduced: Reduced, F: FloatArray) -> FloatArray:
+    """sum_j A_j Lambda M_j^-1 - E_j F K_j' (q, q)."""
+    q = products.q
+    LA = np.moveaxis(reduced.AL, (0, 1, 2), (2, 1, 0))
+    M_inverse, K = np.moveaxis(reduced.M_inverse, 0, -1), np.moveaxis(reduced.K, 0, -1)
+    E = np.moveaxis(products.B, 0, -1) - _products(np.swapaxes(LA, 0, 1), K)
+    FE = np.stack([F @ E[a] for a in range(q)])
+    first: FloatArray = sum(LA[c] @ (M_inverse[c] * products.weights).T for c in range(q))
+    return first - FE.reshape(q, -1) @ K.reshape(q, -1).T
+
+
+def _products(left: FloatArray, right: FloatArray) -> FloatArray:
+    """Matrix products (a, s, J) of stacks (a, b, J) and (b, s, J) with the groups last."""
+    out = left[:, 0, None] * right[None, 0]
+    for b in range(1, left.shape[1]):
+        out += left[:, b, None] * right[None, b]
+    return out
+
+
 def _inverses(M: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Inverses (J, q, q) and log-determinants (J,) of symmetric positive definite matrices."""
-    q = M.shape[1]
+    """Inverses (q, q, J) and log-determinants (J,) of symmetric positive definite matrices (q, q, J)."""
+    q = M.shape[0]
     if q == 1:
-        return 1 / M, np.log(M[:, 0, 0])
+        return 1 / M, np.log(M[0, 0])
     if q == 2:  # LAPACK, called once a group, is ten times slower than this
-        det = M[:, 0, 0] * M[:, 1, 1] - M[:, 0, 1] * M[:, 1, 0]
-        adjugate = np.empty_like(M)
-        adjugate[:, 0, 0], adjugate[:, 1, 1] = M[:, 1, 1], M[:, 0, 0]
-        adjugate[:, 0, 1] = adjugate[:, 1, 0] = -M[:, 0, 1]
-        return adjugate / det[:, None, None], np.log(det)
-    roots = np.linalg.cholesky(M)
+        det = M[0, 0] * M[1, 1] - M[0, 1] * M[1, 0]
+        adjugate = np.stack([np.stack([M[1, 1], -M[0, 1]]), np.stack([-M[1, 0], M[0, 0]])])
+        return adjugate / det, np.log(det)
+    roots = np.linalg.cholesky(np.ascontiguousarray(np.moveaxis(M, -1, 0)))
     log_dets = 2 * np.log(np.diagonal(roots, axis1=1, axis2=2)).sum(axis=1)
     inverses = np.linalg.inv(roots)
-    return np.swapaxes(inverses, 1, 2) @ inverses, log_dets
+    both = np.swapaxes(inverses, 1, 2) @ inverses
+    return np.ascontiguousarray(np.moveaxis(both, 0, -1)), log_dets

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from nestwise.errors import Refusal
-from nestwise.likelihood.crossproducts import collapse, compress, lambda_pattern, with_original_columns
+from nestwise.likelihood.crossproducts import (
+    collapse,
+    compress,
+    groups_last,
+    lambda_pattern,
+    with_original_columns,
+)
 from nestwise.likelihood.gaussian import constant, criterion, deviance
 
 
@@ -140,6 +146,16 @@ def test_original_columns_give_the_same_likelihood(simulate):
         a = criterion(products, working, reml=False, sigma=sigma)
         b = criterion(original, Lambda, reml=False, sigma=sigma)
         assert a.value == pytest.approx(b.value, abs=1e-8)
+
+
+def test_layout_in_memory_does_not_matter(simulate):
+    products = collapse(simulate())
+    other = groups_last(products)
+    assert np.moveaxis(other.B, 0, -1).flags["C_CONTIGUOUS"]
+    theta = np.array([0.8, 0.3, 0.5])
+    a, b = deviance(products, theta, reml=True), deviance(other, theta, reml=True)
+    assert a[0] == pytest.approx(b[0], abs=1e-11)
+    np.testing.assert_allclose(a[1], b[1], atol=1e-10)
 
 
 def test_offset_is_subtracted(simulate):
