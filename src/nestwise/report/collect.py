@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from nestwise.compare.engines import COMPARISON, compare_engines
@@ -164,8 +165,8 @@ def _covariances(
             frame = pl.scan_parquet(draws, glob=False)
             names = [name for name in frame.collect_schema().names() if name.startswith("fixed|")]
             if names:
-                values = frame.select(names).collect()
-                table = [[values.select(pl.cov(a, b)).item() for b in names] for a in names]
+                values = frame.select(names).collect().to_numpy()
+                table = np.atleast_2d(np.cov(values, rowvar=False)).tolist()
                 found[pair] = _named([name.removeprefix("fixed|") for name in names], table)
     return found
 
