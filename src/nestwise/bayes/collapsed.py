@@ -110,9 +110,9 @@ class CollapsedGaussian(Op):  # type: ignore[misc]
         for storage, value in zip(output_storage, collapsed(*inputs), strict=True):
             storage[0] = value
 
-    def infer_shape(self, fgraph: Any, node: Apply, shapes: Sequence[Any]) -> list[Any]:
+    def infer_shape(self, node: Apply, shapes: Sequence[Any]) -> list[Any]:
         """Shapes of the outputs: a scalar, then those of the parameters."""
-        del fgraph, node
+        del node
         return [(), *shapes[:PARAMETERS]]
 
     def pullback(

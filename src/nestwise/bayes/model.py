@@ -16,8 +16,8 @@ free to go to zero without dragging a correlation along.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -80,8 +80,6 @@ def vine_shapes(structure: Structure, etas: Sequence[float]) -> FloatArray:
 
 def standard_priors(rows: Sequence[PriorRow], units: Units) -> tuple[PriorRow, ...]:
     """The prior table in standard units."""
-    from dataclasses import replace
-
     result: list[PriorRow] = []
     fixed = sd = 0
     for row in rows:
@@ -151,34 +149,35 @@ def build_model(structure: Structure, priors: Sequence[PriorRow], products: Cros
     return model
 
 
-def _distributions(pm: Any) -> dict[str, Callable[..., Any]]:
-    return {
-        "normal": lambda name, rows, **kw: pm.Normal(name, _of(rows, "location"), _of(rows, "scale"), **kw),
-        "student_t": lambda name, rows, **kw: pm.StudentT(
-            name, _of(rows, "df"), _of(rows, "location"), _of(rows, "scale"), **kw
-        ),
-        "half_normal": lambda name, rows, **kw: pm.HalfNormal(name, _of(rows, "scale"), **kw),
-        "half_student_t": lambda name, rows, **kw: pm.HalfStudentT(
-            name, _of(rows, "df"), _of(rows, "scale"), **kw
-        ),
-        "exponential": lambda name, rows, **kw: pm.Exponential(name, scale=_of(rows, "scale"), **kw),
-    }
+PARAMETERS: Mapping[str, tuple[str, dict[str, str]]] = {
+    "normal": ("Normal", {"mu": "location", "sigma": "scale"}),
+    "student_t": ("StudentT", {"nu": "df", "mu": "location", "sigma": "scale"}),
+    "half_normal": ("HalfNormal", {"sigma": "scale"}),
+    "half_student_t": ("HalfStudentT", {"nu": "df", "sigma": "scale"}),
+    "exponential": ("Exponential", {"scale": "scale"}),
+}
+"""What PyMC calls each distribution and its parameters."""
+
+
+def _variable(pm: Any, name: str, rows: Sequence[PriorRow], **shape: Any) -> Any:
+    distribution, parameters = PARAMETERS[rows[0].distribution]
+    values = {given: _of(rows, field) for given, field in parameters.items()}
+    return getattr(pm, distribution)(name, **values, **shape)
 
 
 def _vector(pm: Any, pt: Any, name: str, rows: Sequence[PriorRow], dims: str | None) -> Any:
     """Random variables of one component: one vector a family of distributions, put back in order."""
-    make = _distributions(pm)
     families = list(dict.fromkeys(row.distribution for row in rows))
     if not families:
         return pt.zeros(0)
     if dims is None:
-        return make[families[0]](name, rows)
+        return _variable(pm, name, rows)
     if len(families) == 1:
-        return make[families[0]](name, rows, dims=dims)
+        return _variable(pm, name, rows, dims=dims)
     parts, order = [], []
     for family in families:
         members = [at for at, row in enumerate(rows) if row.distribution == family]
-        part = make[family](f"{name}_{family}", [rows[at] for at in members], shape=len(members))
+        part = _variable(pm, f"{name}_{family}", [rows[at] for at in members], shape=len(members))
         parts.append(part)
         order.extend(members)
     return pt.concatenate(parts)[np.argsort(order)]
