@@ -108,6 +108,7 @@ def fill(folder: Path) -> Workspace:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "Snakefile", folder)
     shutil.copytree(ROOT / "workflow", folder / "workflow")
+    shutil.copytree(ROOT / "envs", folder / "envs")
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
     clinics(folder)
     workspace = Workspace(folder)
