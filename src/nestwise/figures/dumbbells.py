@@ -94,13 +94,13 @@ def _dumbbell_frame(
     group, term = which
     axes.set_yticks(
         places,
-        [f"{plain(row['label'], 24)}  {row['n']:,}" for row in shown.iter_rows(named=True)],
+        [f"{plain(row['label'], 24)} ({row['n']:,})" for row in shown.iter_rows(named=True)],
         fontsize=7,
     )
     axes.set_ylim(-0.8, shown.height - 0.2)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(wording.coefficient_axis(term) if term != INTERCEPT else wording.axis(wording.outcome))
-    axes.set_ylabel(f"{wording.group(group)} and its n, smallest first")
+    axes.set_ylabel(f"{wording.group(group)} (n), smallest first")
     quiet(axes, "x")
 
 
@@ -117,7 +117,7 @@ def _dumbbell_caption(rows: pl.DataFrame, shown: pl.DataFrame, wording: Wording,
             if rows["n"].n_unique() == 1
             else "small, noisy groups travel farthest. "
         )
-        + f"{wording.who(group, most['label'])} (n = {most['n']:,}) moves most, from "
+        + f"The longest way is that of {wording.who(group, most['label'])} (n = {most['n']:,}), from "
         f"{say(most['no_pooling'])} to {say(most['partial_pooling'])}{f' {unit}' if unit else ''}; half of "
         f"them move less than {say(float(str(typical)), 2)}."
     ]

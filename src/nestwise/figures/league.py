@@ -151,7 +151,7 @@ def _league_caption(table: pl.DataFrame, wording: Wording, group: str, term: str
         "highest are "
         f"{listed(top)}, yet even {wording.who(group, first['label'])} may rank anywhere from "
         f"{first['rank_lower']:.0f} to "
-        f"{first['rank_upper']:.0f}; the typical interval spans {width:.0f} of {count} ranks. "
+        f"{first['rank_upper']:.0f}; the typical interval spans {width:.0f} of {count} ranks, and "
         f"{_counted(above, name)} can be placed in the upper half with confidence, "
         f"{_counted(below, name)} in the "
         "lower half."

@@ -205,7 +205,7 @@ def _caption(
     ]
     if own["slope"].is_not_null().sum() < own.height:
         sentences.append(
-            f"A missing dashed line: {wording.name(x)} does not vary in that {name}, or data are too few."
+            f"A missing dashed line: {plain(x)} does not vary in that {name}, or data are too few."
         )
     if adjusted:
         sentences.append("Points have the contribution of the other predictors taken out.")

@@ -46,7 +46,7 @@ def variance_partition(estimates: pl.DataFrame, wording: Wording, *, labels: Map
     axes.set_ylim(len(models) - 0.45, -0.55)
     axes.tick_params(axis="y", length=0)
     unit = wording.unit(wording.outcome)
-    axes.set_xlabel(f"variance of {wording.name(wording.outcome)}" + (f" ({squared(unit)})" if unit else ""))
+    axes.set_xlabel(f"variance of {wording.name(wording.outcome)}" + (f", {squared(unit)}" if unit else ""))
     axes.spines["left"].set_visible(False)
     quiet(axes, "x")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=4)

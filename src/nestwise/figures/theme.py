@@ -165,7 +165,9 @@ _SETTINGS: Mapping[str, Any] = MappingProxyType(
 
 
 # Matplotlib wraps each mark of a cloud in a group of its own and writes six decimals of a point.
-_MARKS = re.compile(r'(<g clip-path="[^"]*">)\s*<use [^>]*/>\s*</g>\s*(?:\1\s*<use [^>]*/>\s*</g>\s*)+')
+_MARKS = re.compile(
+    r'(<g clip-path="[^"]*">)\s*(?:<use [^>]*/>\s*)+</g>(?:\s*\1\s*(?:<use [^>]*/>\s*)+</g>)*'
+)
 _COORDINATES = re.compile(r'(\s(?:d|x|y|points|transform)=")([^"]*)')
 _DECIMALS = re.compile(r"(\.\d\d)\d+")
 
@@ -230,19 +232,26 @@ def _stand_alone(text: str, title: str, description: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, count=1, flags=re.DOTALL)
     text = re.sub(r'<g id="[^"]*"', "<g", text)
     text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
-    text = text.replace("font-family: 'DejaVu Sans'", f"font-family: {_FONTS}")
-    text = _MARKS.sub(_one_clip, text)
+    text = text.replace("font-family: 'DejaVu Sans'; ", "")
+    text = _MARKS.sub(_one_clip, re.sub(r' transform="rotate\(-0 [^"]*"', "", text))
     text = _COORDINATES.sub(lambda match: match[1] + _DECIMALS.sub(r"\1", match[2]), text)
     start = text.index(">")
     words = f"<title>{escape(title)}</title>"
     if description:
         words += f"<desc>{escape(description)}</desc>"
     head = f'{text[:start]} role="img" aria-label={quoteattr(title)}>'
-    return head + words + text[start + 1 :]
+    inner, end = text[start + 1 :].rsplit("</svg>", 1)
+    inner = re.sub(r"\n\s+", "\n", inner).replace(" \nL", "L").replace(' \n"', '"')
+    return f'{head}{words}<g style="font-family: {_FONTS}">{inner}</g></svg>{end}'
 
 
 def _one_clip(match: re.Match[str]) -> str:
-    return match[1] + "".join(re.findall(r"<use [^>]*/>", match[0])) + "</g>\n"
+    marks = "".join(re.findall(r"<use [^>]*/>", match[0]))
+    styles = set(re.findall(r' style="[^"]*"', marks))
+    if len(styles) == 1 and marks.count(" style=") == marks.count("<use "):
+        style = styles.pop()  # what all marks share is said once
+        return f"{match[1][:-1]}{style}>{marks.replace(style, '')}</g>\n"
+    return f"{match[1]}{marks}</g>\n"
 
 
 def themable(text: str) -> str:

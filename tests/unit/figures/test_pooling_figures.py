@@ -59,7 +59,7 @@ def test_dumbbells_run_from_own_to_pooled(groups, wording):
     assert offsets(axes) == [12, 12]
     assert len(axes.get_yticklabels()) == 12
     assert axes.get_xlabel() == "Reaction (ms)"
-    assert "moves most" in drawing.caption
+    assert "The longest way is that of" in drawing.caption
 
 
 def test_two_coefficients_make_a_plane_with_ellipses(make_groups, wording):

@@ -120,7 +120,7 @@ def test_shares_of_the_variance(make_estimates, wording):
     shares = {(row["model"], row["source"]): row["share"] for row in drawing.data.iter_rows(named=True)}
     assert shares[("a", "g")] == pytest.approx(0.2)
     assert shares[("b", "g")] == pytest.approx(0.5)
-    assert "(ms²)" in drawing.figure.axes[0].get_xlabel()
+    assert ", ms²" in drawing.figure.axes[0].get_xlabel()
     bars = [patch for patch in drawing.figure.axes[0].patches if patch.get_width() > 0]
     assert sorted(bar.get_width() for bar in bars) == pytest.approx([1, 4, 4, 4])
 
