@@ -7,7 +7,7 @@ adds is independent: its own likelihood, its own optimiser's consent, its own st
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -78,8 +78,7 @@ def fit_mixedlm(design: Design, level: float = 0.95) -> Fit:
     """
     began = perf_counter()
     state = solve_lmm(design, engine="mixedlm")
-    peer = _run(design, state)
-    solution = _as_solution(state, peer)
+    peer, solution = _usable(state, _run(design, state))
     status, reason = _status(state, peer)
     checks, referee = _referee(design, state, peer)
     n_parameters = solution.beta.size + solution.theta.size + 1
@@ -144,7 +143,7 @@ def _run(design: Design, state: LmmState) -> _Peer:
         except (np.linalg.LinAlgError, ValueError, FloatingPointError) as error:
             peer = _evaluate(model, start, design.reml, free, str(error))
     messages = (*peer.messages, *dict.fromkeys(str(warning.message) for warning in caught))
-    return _Peer(**{**vars(peer), "messages": messages})
+    return replace(peer, messages=messages)
 
 
 def _read(model: Any, result: Any, start: Any, J: int) -> _Peer:
@@ -191,6 +190,17 @@ def _finite(values: FloatArray) -> FloatArray | None:
     return values if bool(np.isfinite(values).all()) else None
 
 
+def _usable(state: LmmState, peer: _Peer) -> tuple[_Peer, LmmSolution]:
+    """Its estimates as a solution; those of `lmm`, and a message, where its covariance is void."""
+    try:
+        return peer, _as_solution(state, peer)
+    except np.linalg.LinAlgError:
+        message = (
+            "its covariance estimate cannot be evaluated: random effects and covariances shown are lmm's"
+        )
+        return replace(peer, converged=False, messages=(*peer.messages, message)), state.solution
+
+
 def _as_solution(state: LmmState, peer: _Peer) -> LmmSolution:
     """Its estimates as a solution: random effects as it predicts them, their covariances at its estimates."""
     products = state.products
@@ -200,7 +210,7 @@ def _as_solution(state: LmmState, peer: _Peer) -> LmmSolution:
     changed: dict[str, Any] = {"beta": peer.beta, "Sigma": peer.Sigma, "sigma": peer.sigma}
     if peer.b is not None:
         changed["b"] = peer.b
-    return LmmSolution(**{**vars(at), **changed})
+    return replace(at, **changed)
 
 
 def _status(state: LmmState, peer: _Peer) -> tuple[Status, str | None]:

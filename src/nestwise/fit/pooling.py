@@ -11,7 +11,6 @@ from nestwise.design.levels import group_level_parts
 from nestwise.design.record import Design, FloatArray
 from nestwise.fit.sweep import Swept
 from nestwise.likelihood.crossproducts import CrossProducts
-from nestwise.likelihood.gaussian import reduce
 
 
 @dataclass(frozen=True)
@@ -131,8 +130,9 @@ def pooling_factors(products: CrossProducts, Sigma: FloatArray, sigma: float) ->
     """
     values, vectors = np.linalg.eigh(Sigma)
     root = vectors * np.sqrt(np.clip(values, 0, None)) / sigma
-    reduced = reduce(products, np.linalg.solve(products.T_Z, root))
-    conditional = np.einsum("ra,jab,rb->jr", root, reduced.M_inverse, root, optimize=True)
+    working = np.linalg.solve(products.T_Z, root)
+    M_inverse = np.linalg.inv(np.eye(products.q) + working.T @ products.A @ working)
+    conditional = np.einsum("ra,jab,rb->jr", root, M_inverse, root, optimize=True)
     unconditional = np.einsum("ra,ra->r", root, root)
     alive = unconditional > 0
     factors = np.zeros_like(conditional)

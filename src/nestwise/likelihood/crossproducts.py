@@ -30,7 +30,7 @@ import numpy as np
 from nestwise.design.record import Design, FloatArray, IntArray, RandomTerm
 from nestwise.errors import Problem, Refusal
 
-RANK_TOLERANCE = 1e-10
+RANK_TOLERANCE = 1e-16
 """A column whose squared norm falls below this share of itself, once those before it are swept out, is
 counted as their linear combination."""
 

@@ -85,6 +85,18 @@ def test_a_breakdown_is_told(sleepstudy, monkeypatch):
     assert any("broke down" in warning for warning in fit.warnings)
 
 
+def test_a_void_covariance_is_told(sleepstudy, monkeypatch):
+    """Where its estimates cannot be evaluated the row shows lmm's and says so."""
+
+    def void(state, peer):
+        raise np.linalg.LinAlgError("Matrix is not positive definite")
+
+    monkeypatch.setattr(mixedlm, "_as_solution", void)
+    fit = fit_mixedlm(sleepstudy())
+    assert fit.status == Status.NOT_CONVERGED
+    assert any("shown are lmm's" in warning for warning in fit.warnings)
+
+
 def test_the_referee_can_disagree(sleepstudy, monkeypatch):
     """A referee that agrees with everything is none."""
     from dataclasses import replace

@@ -166,6 +166,12 @@ def test_offset_is_subtracted(simulate):
     np.testing.assert_allclose(with_offset.B, without.B, atol=1e-10)
 
 
+def test_days_since_long_ago_are_not_collinear(make_design, simulate):
+    """x + 1e7 is not the intercept: nothing is refused, the working columns are orthonormal all the same."""
+    products = collapse(simulate(shift=1e7))
+    np.testing.assert_allclose(products.A.sum(axis=0) / products.n, np.eye(2), atol=1e-6)
+
+
 def test_refusals(make_design, simulate):
     design = simulate()
     one = {"(Intercept)": np.ones(design.n)}
