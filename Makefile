@@ -8,11 +8,11 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: run test test-slow lint format env env-dev pins schemas bench clean
+.PHONY: run test test-slow lint format env env-dev pins schemas clean
 .DELETE_ON_ERROR:
 
 run: env
-	$(BIN)/snakemake --cores $(CORES) --keep-going --quiet host
+	$(BIN)/snakemake --cores $(CORES) --keep-going --rerun-incomplete --quiet host
 	@for report in results/*/report.html; do echo "Report: $$report"; done
 
 test: env-dev lint

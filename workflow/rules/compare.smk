@@ -12,14 +12,14 @@ rule tables:
         "<results>/{study}/logs/tables.log",
     benchmark:
         "<results>/{study}/benchmarks/tables.tsv"
+    conda:
+        "../../envs/nestwise.yaml"
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
     params:
         section=section("tables"),
         code=fingerprint("nestwise.tables"),
-    conda:
-        "../../envs/nestwise.yaml"
     message:
         "{wildcards.study}: stacking the tables"
     script:
@@ -37,13 +37,13 @@ rule diagnose:
         "<results>/{study}/logs/diagnose.log",
     benchmark:
         "<results>/{study}/benchmarks/diagnose.tsv"
+    conda:
+        "../../envs/nestwise.yaml"
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
     params:
         code=fingerprint("nestwise.diagnose.saved"),
-    conda:
-        "../../envs/nestwise.yaml"
     message:
         "{wildcards.study}: judging the fits"
     script:
@@ -59,13 +59,13 @@ rule compare:
         "<results>/{study}/logs/compare.log",
     benchmark:
         "<results>/{study}/benchmarks/compare.tsv"
+    conda:
+        "../../envs/nestwise.yaml"
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
     params:
         code=fingerprint("nestwise.compare.saved"),
-    conda:
-        "../../envs/nestwise.yaml"
     message:
         "{wildcards.study}: comparing the engines"
     script:

@@ -10,14 +10,14 @@ rule design:
         "<results>/{study}/logs/{model}.design.log",
     benchmark:
         "<results>/{study}/benchmarks/{model}.design.tsv"
+    conda:
+        "../../envs/nestwise.yaml"
     threads: 1
     resources:
         mem_mb=memory(1000, 20),
     params:
         section=section("design", "model"),
         code=fingerprint("nestwise.design.build"),
-    conda:
-        "../../envs/nestwise.yaml"
     message:
         "{wildcards.study}: laying out model {wildcards.model}"
     script:

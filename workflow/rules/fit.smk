@@ -10,14 +10,14 @@ rule fit:
         "<results>/{study}/logs/{model}.{engine}.log",
     benchmark:
         "<results>/{study}/benchmarks/{model}.{engine}.tsv"
+    conda:
+        "../../envs/nestwise.yaml"
     threads: 1
     resources:
         mem_mb=memory(2000, 40),
     params:
         section=section("fit", "model", "engine", "seed"),
         code=engine_code,
-    conda:
-        "../../envs/nestwise.yaml"
     message:
         "{wildcards.study}: fitting {wildcards.model} by {wildcards.engine}"
     script:

@@ -10,14 +10,14 @@ rule read:
         "<results>/{study}/logs/read.log",
     benchmark:
         "<results>/{study}/benchmarks/read.tsv"
+    conda:
+        "../../envs/nestwise.yaml"
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
     params:
         section=section("read"),
         code=fingerprint("nestwise.data.read"),
-    conda:
-        "../../envs/nestwise.yaml"
     message:
         "{wildcards.study}: reading {input.source}"
     script:
@@ -34,14 +34,14 @@ rule validate:
         "<results>/{study}/logs/validate.log",
     benchmark:
         "<results>/{study}/benchmarks/validate.tsv"
+    conda:
+        "../../envs/nestwise.yaml"
     threads: 1
     resources:
         mem_mb=memory(1500, 20),
     params:
         section=section("validate"),
         code=fingerprint("nestwise.data.contract"),
-    conda:
-        "../../envs/nestwise.yaml"
     message:
         "{wildcards.study}: validating"
     script:
@@ -58,14 +58,14 @@ rule prepare:
         "<results>/{study}/logs/prepare.log",
     benchmark:
         "<results>/{study}/benchmarks/prepare.tsv"
+    conda:
+        "../../envs/nestwise.yaml"
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
     params:
         section=section("prepare"),
         code=fingerprint("nestwise.data.prepare"),
-    conda:
-        "../../envs/nestwise.yaml"
     message:
         "{wildcards.study}: preparing the analysis data"
     script:

@@ -21,14 +21,14 @@ rule figures:
         "<results>/{study}/logs/figures.log",
     benchmark:
         "<results>/{study}/benchmarks/figures.tsv"
+    conda:
+        "../../envs/nestwise.yaml"
     threads: 1
     resources:
         mem_mb=memory(2000, 20),
     params:
         section=section("figures", "seed"),
         code=fingerprint("nestwise.figures"),
-    conda:
-        "../../envs/nestwise.yaml"
     message:
         "{wildcards.study}: drawing the figures"
     script:
@@ -58,14 +58,14 @@ rule report:
         "<results>/{study}/logs/report.log",
     benchmark:
         "<results>/{study}/benchmarks/report.tsv"
+    conda:
+        "../../envs/nestwise.yaml"
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
     params:
         section=section("report", "seed"),
         code=fingerprint("nestwise.report"),
-    conda:
-        "../../envs/nestwise.yaml"
     message:
         "{wildcards.study}: writing {output.report}"
     script:
