@@ -42,12 +42,12 @@ env-dev: .venv/.dev
 
 .venv/.run: envs/requirements.txt pyproject.toml .python-version | $(filter .tools/bin/uv,$(UV))
 	test -x $(BIN)/python || $(UV) venv --quiet .venv
-	$(UV) pip install --quiet --requirement envs/requirements.txt
+	$(UV) pip install --quiet --compile-bytecode --requirement envs/requirements.txt
 	$(UV) pip install --quiet --no-deps --editable .
 	touch $@
 
 .venv/.dev: envs/requirements-dev.txt .venv/.run
-	$(UV) pip install --quiet --requirement envs/requirements-dev.txt
+	$(UV) pip install --quiet --compile-bytecode --requirement envs/requirements-dev.txt
 	touch $@
 
 # Pins carry versions only: no index, no url, so that they serve every mirror.

@@ -25,7 +25,8 @@ class Problem:
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         remedy = f"; {self.way_out}" if self.way_out else ""
-        return f"{place}{self.what}{remedy}."
+        sentence = f"{place}{self.what}{remedy}"
+        return sentence if sentence.endswith(("?", ".", "!")) else f"{sentence}."
 
 
 class NestwiseError(Exception):

@@ -11,7 +11,7 @@ STEPS = {
     "lmm": ("nestwise.engines", "nestwise.fit.lmm"),
     "pymc": ("nestwise.engines", "nestwise.bayes.engine"),
     "figures": ("nestwise.figures",),
-    "report": ("nestwise.report.render",),
+    "report": ("nestwise.report",),
 }
 
 

@@ -86,7 +86,9 @@ class Workspace:
         """What a dry run says would run: rule names, with model and engine where a rule has them."""
         done = self.snakemake("--dry-run", "--cores", "1")
         assert done.returncode == 0, done.stdout
-        jobs = set()
+        jobs: set[str] = set()
+        if "Nothing to be done" in done.stdout:
+            return jobs
         for block in re.split(r"\n(?=\[)", done.stdout.split("Job stats")[1]):
             named = re.search(r"^(?:local)?rule (\w+):|Job \d+: (.*)", block, re.MULTILINE)
             if named is not None:

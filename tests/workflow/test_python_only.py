@@ -27,4 +27,3 @@ def test_a_study_in_ten_lines():
     slopes = estimates.filter(component="fixed", term="Days", model="growth")
     assert slopes["estimate"].item() == pytest.approx(10.46729, rel=1e-4)
     assert slopes["df"].item() == pytest.approx(17.0, abs=1e-2)
-

@@ -40,7 +40,7 @@ def test_a_finished_run_has_nothing_to_do(finished_run):
         ("clinics.yaml", "pain ~ dose + (1", "pain ~ dose + size + (1",
          {"design levels", "levels pooled", "levels unpooled", "levels lmm"} | AFTER_FITS),
         ("config.yaml", "seed: 3", "seed: 4", {"slopes pymc"} | AFTER_FITS),
-        ("clinics.csv", "clinic,dose", "clinic,dose", INGEST | DESIGNS | FITS | AFTER_FITS),
+        ("clinics.csv", "\n0,", "\n0,9", INGEST | DESIGNS | FITS | AFTER_FITS),
         ("src/nestwise/bayes/engine.py", "\n\n", "\n# edited\n", {"slopes pymc"} | AFTER_FITS),
         ("src/nestwise/fit/pooled.py", "\n\n", "\n# edited\n", {"levels pooled"} | AFTER_FITS),
         ("src/nestwise/report/render.py", "\n\n", "\n# edited\n", {"report"}),
@@ -50,6 +50,11 @@ def test_a_finished_run_has_nothing_to_do(finished_run):
 def test_an_edit_runs_what_depends_on_it(copied_run, file, old, new, expected):
     copied_run.edit(file, old, new)
     assert _short(copied_run.planned()) == expected
+
+
+def test_data_that_were_only_touched_run_nothing(copied_run):
+    (copied_run.folder / "clinics.csv").touch()
+    assert copied_run.planned() == set()
 
 
 def test_an_added_engine_fits_once(copied_run):

@@ -2,6 +2,7 @@
 # job starts, so that a mistake in one of them costs a second and is said in a sentence.
 import fcntl
 import os
+import sys
 from pathlib import Path
 
 from nestwise.config import sections
@@ -10,7 +11,6 @@ from nestwise.data.source import locate
 from nestwise.engines import ENGINES
 from nestwise.errors import NestwiseError
 from nestwise.provenance import fingerprint
-from snakemake.exceptions import WorkflowError
 
 # One thread a job: the numerical libraries would otherwise take every core in every job.
 for _name in (
@@ -42,18 +42,21 @@ def forget_killed_run(state=Path(".snakemake")):
 ALIVE = forget_killed_run()
 
 
+def source_of(file, roots):
+    """Data of a study, by a path that stays the same when the whole folder is moved."""
+    path = locate(file.study.data.source, file.path, roots)
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
 def read_configuration():
     """The checked configuration, the studies by name, and the file each takes its data from."""
     try:
         run = load_run(config)
         studies = {file.name: file for file in load_studies(run.studies)}
         roots = [Path.cwd(), *map(Path, run.data_roots)]
-        sources = {
-            name: locate(file.study.data.source, file.path, roots)
-            for name, file in studies.items()
-        }
+        sources = {name: source_of(file, roots) for name, file in studies.items()}
     except NestwiseError as error:
-        raise WorkflowError(str(error)) from None
+        sys.exit(f"nestwise cannot start:\n{error}")
     return run, studies, sources
 
 
@@ -80,19 +83,14 @@ def section(step, *names):
     return read
 
 
-def engine_code(wildcards):
-    """Fingerprint of the code that one engine runs."""
-    return fingerprint(
-        "nestwise.engines", ENGINES.get(wildcards.engine, ("nestwise.engines",))[0]
-    )
+# Fingerprint of the code that each engine runs.
+ENGINE_CODE = {name: fingerprint("nestwise.engines", module) for name, (module, _) in ENGINES.items()}
 
 
 def fits(wildcards):
     """Folders of every fit of a study."""
     models = study_of(wildcards).models
-    pairs = [
-        f"{name}.{engine}" for name, model in models.items() for engine in model.engines
-    ]
+    pairs = [f"{name}.{engine}" for name, model in models.items() for engine in model.engines]
     return expand("<results>/{study}/fits/{pair}", study=wildcards.study, pair=pairs)
 
 
@@ -108,9 +106,7 @@ def designs(wildcards):
 
 def memory(floor, factor):
     """Megabytes for a job: `factor` times its input, more at each attempt, at least `floor`."""
-    return lambda wildcards, input, attempt: attempt * max(
-        floor, int(factor * input.size_mb)
-    )
+    return lambda wildcards, input, attempt: attempt * max(floor, int(factor * input.size_mb))
 
 
 def finished():

@@ -17,7 +17,7 @@ rule fit:
         mem_mb=memory(2000, 40),
     params:
         section=section("fit", "model", "engine", "seed"),
-        code=engine_code,
+        code=lambda wildcards: ENGINE_CODE.get(wildcards.engine, "none"),
     message:
         "{wildcards.study}: fitting {wildcards.model} by {wildcards.engine}"
     script:

@@ -56,8 +56,8 @@ def load_study(path: str | os.PathLike[str]) -> StudyFile:
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        raise StudyError(_problems(error, Study, file)) from None
-    problems = _contradictions(study, file)
+        raise StudyError([*_problems(error, Study, file), *_formula_problems(content, file)]) from None
+    problems = [*_contradictions(study, file), *_formula_problems(content, file)]
     if problems:
         raise StudyError(problems)
     return StudyFile(file.stem, file, study)
@@ -110,8 +110,6 @@ def load_run(config: Mapping[str, Any], where: str = "configuration") -> Run:
 
 def _contradictions(study: Study, path: Path) -> list[Problem]:
     """Problems between sections, which the sections cannot see themselves."""
-    from nestwise.design.formula import parse
-
     problems = [
         Problem(
             f"`{group.within}` is not one of the groups",
@@ -138,17 +136,28 @@ def _contradictions(study: Study, path: Path) -> list[Problem]:
                     f"there is no model `{named}`", f"{path}, {key}", f"use one of {', '.join(study.models)}"
                 )
             )
-    for name, model in study.models.items():
-        try:
-            parse(model.formula)
-        except NestwiseError as error:
-            problems += [
-                Problem(
-                    p.what, f"{path}, models.{name}.formula{f', {p.where}' if p.where else ''}", p.way_out
-                )
-                for p in error.problems
-            ]
     return problems
+
+
+def _formula_problems(content: Mapping[str, Any], path: Path) -> list[Problem]:
+    """What is wrong with the formulas, looked for even where other keys are wrong."""
+    from nestwise.design.formula import parse
+
+    models = content.get("models")
+    problems: list[Problem] = []
+    for name, model in models.items() if isinstance(models, Mapping) else ():
+        formula = model.get("formula") if isinstance(model, Mapping) else None
+        if not isinstance(formula, str) or not formula:
+            continue
+        try:
+            parse(formula)
+        except NestwiseError as error:
+            problems += [_placed(problem, f"{path}, models.{name}.formula") for problem in error.problems]
+    return problems
+
+
+def _placed(problem: Problem, where: str) -> Problem:
+    return Problem(problem.what, f"{where}, {problem.where}" if problem.where else where, problem.way_out)
 
 
 def _compared(study: Study) -> list[tuple[str, str | None]]:
