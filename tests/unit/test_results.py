@@ -21,14 +21,15 @@ from nestwise.tables import stack
 
 CONTRACT = [
     "study", "model", "engine", "method", "strategy", "target", "component", "group", "term", "estimate",
-    "std_error", "df", "statistic", "p_value", "lower", "upper", "level", "scale", "n_obs", "n_groups", "status",
+    "std_error", "df", "statistic", "p_value", "lower", "upper", "level", "scale", "n_obs", "n_groups",
+    "status",
 ]  # fmt: skip
 
 
 def _fit(**changes):
     basic = {
-        "study": "s", "model": "m", "engine": "lmm", "method": "REML", "status": Status.OK, "formula": "y ~ 1",
-        "analysis_hash": "h", "n_obs": 10, "n_groups": 3,
+        "study": "s", "model": "m", "engine": "lmm", "method": "REML", "status": Status.OK,
+        "formula": "y ~ 1", "analysis_hash": "h", "n_obs": 10, "n_groups": 3,
     }  # fmt: skip
     return Fit(**(basic | changes))
 
