@@ -92,9 +92,10 @@ def _imbalance(n: np.ndarray[tuple[int, ...], np.dtype[np.float64]], group: str)
 def effect_checks(groups: pl.DataFrame, sds: Mapping[str, float | None]) -> tuple[Check, ...]:
     """Search for groups too far from the others, coefficient by coefficient.
 
-    A predicted effect b has variance tau^2 - Var(b | y) over data sets, which is what it is
-    standardised by (Pinheiro & Bates 2000, section 4.3; Lange & Ryan 1989): small groups are shrunk
-    and would hide otherwise.
+    A predicted effect b has variance tau^2 - Var(b | y, tau) over data sets, tau^2 times its pooling
+    factor, which is what it is standardised by (Pinheiro & Bates 2000, section 4.3; Lange & Ryan
+    1989): small groups are shrunk and would hide otherwise. A posterior SD would not do in place of
+    the pooling factor, because it holds the uncertainty of tau as well.
 
     Parameters
     ----------
@@ -110,11 +111,11 @@ def effect_checks(groups: pl.DataFrame, sds: Mapping[str, float | None]) -> tupl
     """
     checks = []
     for term, tau in sds.items():
-        rows = groups.filter(pl.col("term") == term).drop_nulls(["random_effect", "random_effect_se"])
+        rows = groups.filter(pl.col("term") == term).drop_nulls(["random_effect", "pooling_factor"])
         if tau is None or tau <= 0 or rows.height < VERY_FEW_GROUPS:
             continue
         effect = rows["random_effect"].to_numpy().astype(np.float64)
-        variance = tau**2 - rows["random_effect_se"].to_numpy().astype(np.float64) ** 2
+        variance = tau**2 * rows["pooling_factor"].to_numpy().astype(np.float64)
         known = variance > 0.01 * tau**2
         if known.sum() < VERY_FEW_GROUPS:
             continue

@@ -124,6 +124,7 @@ def effects(values, error=0.3):
                 "n": 5,
                 "random_effect": values,
                 "random_effect_se": error,
+                "pooling_factor": 1 - error**2,
             }
         ),
         GROUPS,
@@ -139,6 +140,13 @@ def test_an_outlying_group_is_named():
     (check,) = effect_checks(effects(values), {"(Intercept)": 1.0})
     assert not check.ok
     assert "g7 lies farther out in the intercept" in check.advice
+
+
+def test_the_width_of_a_posterior_makes_no_group_outlying():
+    """A posterior SD holds the uncertainty of tau, the pooling factor does not."""
+    values = np.random.default_rng(1).normal(0, np.sqrt(1 - 0.09), 50)
+    wide = effects(values).with_columns(random_effect_se=pl.lit(0.99))
+    assert effect_checks(wide, {"(Intercept)": 1.0}) == effect_checks(effects(values), {"(Intercept)": 1.0})
 
 
 @pytest.mark.parametrize("tau", [0.0, None])
