@@ -173,7 +173,7 @@ def check_sentences(ending: Ending) -> None:
 
 
 def check_sentence(text: str) -> None:
-    assert text.endswith("."), text
+    assert text.endswith((".", "?")), text
     assert "\n" not in text, text
     assert len(text) < 1200, f"{len(text)} characters: {text[:300]}"
     assert not any(word in text for word in SPOKEN_BY_MACHINES), text
