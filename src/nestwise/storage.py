@@ -1,19 +1,41 @@
 """Files that are whole or absent: written beside their place, then renamed into it."""
 
+import glob
 import json
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+HOST = sha256(platform.node().encode()).hexdigest()[:8]
+
 
 def _partial(final: Path) -> Path:
-    """Always the same name for the same file, so that what a killed process left is overwritten, not kept."""
-    return final.with_name(f".{final.name}.partial")
+    """A name of this process's own beside `final`, after clearing what processes that died left there.
+
+    A process may outlive the run that started it, and the next run may write the same file meanwhile:
+    neither may touch what the other has begun.
+    """
+    for left in final.parent.glob(f".{glob.escape(final.name)}.{HOST}-*.partial"):
+        if not _alive(int(left.name.removesuffix(".partial").rpartition("-")[2])):
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+    return final.with_name(f".{final.name}.{HOST}-{os.getpid()}.partial")
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @contextmanager
@@ -50,10 +72,22 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     partial.mkdir()
     try:
         yield partial
-        shutil.rmtree(final, ignore_errors=True)
-        partial.replace(final)
+        _replace_folder(partial, final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _replace_folder(partial: Path, final: Path, attempts: int = 5) -> None:
+    """Rename over an old folder; another process may do the same between the removal and the renaming."""
+    for attempt in range(attempts):
+        shutil.rmtree(final, ignore_errors=True)
+        try:
+            partial.replace(final)
+        except OSError:
+            if attempt == attempts - 1:
+                raise
+        else:
+            return
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

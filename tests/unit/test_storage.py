@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import polars as pl
 import pytest
@@ -32,6 +34,32 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
         (partial / "new").touch()
     assert [path.name for path in (tmp_path / "f").iterdir()] == ["new"]
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+def test_what_a_killed_process_left_is_cleared_and_what_a_living_one_writes_is_not(tmp_path):
+    write_here = (
+        "import os, signal, sys, time; from nestwise.storage import whole_folder\n"
+        "with whole_folder(sys.argv[1]) as partial:\n"
+        "    (partial / 'half').touch(); print('begun', flush=True); time.sleep(60)\n"
+    )
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", write_here, tmp_path / "f"], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    for writer in writers:
+        assert writer.stdout.readline() == "begun\n"
+    writers[0].kill()
+    writers[0].wait()
+    with whole_folder(tmp_path / "f") as partial:
+        (partial / "whole").touch()
+        left = [path.name for path in tmp_path.iterdir() if path != partial]
+    assert [path.name for path in (tmp_path / "f").iterdir()] == ["whole"]
+    assert len(left) == 1
+    assert str(writers[1].pid) in left[0]
+    writers[1].kill()
+    writers[1].wait()
 
 
 @pytest.mark.parametrize("lazy", [False, True])

@@ -119,8 +119,7 @@ def test_a_killed_run_is_completed_with_the_same_numbers(finished_run, workspace
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
     assert not (workspace.folder / "results/clinics/report.html").exists()
-    assert workspace.snakemake("--unlock").returncode == 0
-    done = workspace.snakemake("--cores", "2", "--rerun-incomplete")
+    done = workspace.snakemake("--cores", "2")
     assert done.returncode == 0, done.stdout
     for table in ("estimates", "groups", "checks", "comparison"):
         assert workspace.read(table).equals(finished_run.read(table)), table
