@@ -46,7 +46,7 @@ def page(folder: Path, described, values) -> str:
     from nestwise.data.source import locate
     from nestwise.data.typed import load_typed, save_typed
     from nestwise.data.validation import validation_from_json
-    from nestwise.design.summary import describe_model
+    from nestwise.design.description import describe_model
     from nestwise.diagnose.saved import diagnose_saved
     from nestwise.engines import fit_model
     from nestwise.figures.gallery import draw_all

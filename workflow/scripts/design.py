@@ -1,6 +1,6 @@
 from nestwise.config.study import Model
 from nestwise.data.prepare import load_dataset
-from nestwise.design.summary import describe_model
+from nestwise.design.description import describe_model
 from nestwise.progress import step
 from nestwise.storage import write_json
 

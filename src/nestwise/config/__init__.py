@@ -1,1 +1,10 @@
-"""The study file and the configuration: frozen records, read strictly."""
+"""The study file and the configuration of a run: YAML in, frozen records out, every problem at once.
+
+In reading order:
+
+- `study`, `run`: every key a person may write.
+- `strict_yaml`: YAML as plain data, bounded in size.
+- `load`: files in, checked records out, formulas included.
+- `sections`: what each step reads of a study, so that only what a change touches runs again.
+- `schema`: JSON schemas made from the records.
+"""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,8 @@ from nestwise.config.run import Run
 from nestwise.config.strict_yaml import read_yaml
 from nestwise.config.study import Study
 from nestwise.errors import NestwiseError, Problem, StudyError
+from nestwise.formula.record import parse
+from nestwise.names import nearest
 
 _STEM = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
 
@@ -141,8 +142,6 @@ def _contradictions(study: Study, path: Path) -> list[Problem]:
 
 def _formula_problems(content: Mapping[str, Any], path: Path) -> list[Problem]:
     """What is wrong with the formulas, looked for even where other keys are wrong."""
-    from nestwise.design.formula import parse
-
     models = content.get("models")
     problems: list[Problem] = []
     for name, model in models.items() if isinstance(models, Mapping) else ():
@@ -195,8 +194,8 @@ def _problem(detail: dict[str, Any], model: type[BaseModel], path: Path) -> Prob
     message = str(detail["msg"]).removeprefix("Value error, ")
     if kind == "extra_forbidden":
         known = _keys_at(model, detail["loc"][:-1])
-        near = difflib.get_close_matches(location[-1], known, n=1)
-        hint = f"did you mean `{near[0]}`?" if near else f"keys here are {', '.join(known)}"
+        near = nearest(location[-1], known)
+        hint = f"did you mean `{near}`?" if near else f"keys here are {', '.join(known)}"
         return Problem(f"the key `{location[-1]}` is unknown", where, hint)
     if kind == "missing":
         return Problem(

@@ -8,13 +8,12 @@ from typing import Any
 import polars as pl
 
 from nestwise.config.study import DataDescription
-from nestwise.data.content import check_constant, check_content, is_constant
+from nestwise.data.column_checks import check_constant, check_content, is_constant
 from nestwise.data.derive import derivation_problems
-from nestwise.data.nesting import check_declaration, check_nesting, check_sizes, declared_within
-from nestwise.data.spelling import near_names
+from nestwise.data.files import collect
+from nestwise.data.nesting_checks import check_declaration, check_nesting, check_sizes, declared_within
 from nestwise.data.summary import summarise_variables, variation
-from nestwise.data.tables import collect
-from nestwise.data.timing import check_time
+from nestwise.data.time_checks import check_time
 from nestwise.data.typed import TypedData
 from nestwise.data.validation import (
     DataCheck,
@@ -22,8 +21,9 @@ from nestwise.data.validation import (
     failed,
     passed,
 )
-from nestwise.data.values import check_values
+from nestwise.data.value_checks import check_values
 from nestwise.errors import Problem
+from nestwise.names import did_you_mean
 
 __all__ = ["DataCheck", "Validation", "validate"]
 
@@ -110,7 +110,7 @@ def check_columns(names: Sequence[str], study: DataDescription, source: str) -> 
     for name, keys in wanted.items():
         if name in names or (name in derived and not any(key.startswith("groups") for key in keys)):
             continue
-        remedy = near_names(name, names) or f"the columns are {', '.join(names[:20])}"
+        remedy = did_you_mean(name, names) or f"the columns are {', '.join(names[:20])}"
         problem = Problem(
             f"there is no column {name!r}, which the study file names under {', '.join(keys)}",
             source,

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import polars as pl
 
 from nestwise.config.study import Derivation, Variable
+from nestwise.errors import Problem
 
 ROW = ".row"
 """Column that holds the row number in the source, counted from 1 below the header."""
+
+
+def reserved_names(names: Iterable[str], where: str) -> list[Problem]:
+    """Columns that cannot keep their name: `.row` is ours, and Polars takes `*` and `^...$` for patterns."""
+    return [
+        Problem(f"a column is called {name!r}, a name that is taken", where, "rename it")
+        for name in names
+        if name in (ROW, "*") or (name.startswith("^") and name.endswith("$"))
+    ]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import polars as pl
 
 from nestwise.config.study import Derivation
 from nestwise.data.dataset import ROW
-from nestwise.data.spelling import near_names
 from nestwise.errors import DataError, Problem
+from nestwise.names import did_you_mean
 
 
 def derive[Frame: (pl.DataFrame, pl.LazyFrame)](
@@ -80,7 +80,7 @@ def derivation_problems(
         names = [name for name in known if name != ROW]
         for name in filter(None, (derivation.source, derivation.group)):
             if name not in names:
-                remedy = near_names(name, names) or f"there are {', '.join(names[:20])}"
+                remedy = did_you_mean(name, names) or f"there are {', '.join(names[:20])}"
                 problems.append(Problem(f"there is no column {name!r}", where, remedy))
         dtype = known.get(derivation.source)
         if dtype is not None and not dtype.is_numeric():

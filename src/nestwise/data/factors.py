@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from nestwise.config.study import Variable
-from nestwise.data.columns import labels
-from nestwise.data.levels import YES_NO, declared_labels, group_order, label, level_order
-from nestwise.data.spelling import near_names
+from nestwise.data.casts import labels
+from nestwise.data.labels import YES_NO, declared_labels, group_order, label, level_order
 from nestwise.errors import Problem
+from nestwise.names import did_you_mean
 
 MOST_EXTRAS = 1000
 """Undeclared levels kept beside the declared ones, so that validation can show them."""
@@ -101,7 +101,7 @@ def _reference_first(
         problem = Problem(
             f"the reference {wanted!r} of {name} is not among its values",
             f"column {name}",
-            near_names(wanted, order) or f"choose one of {', '.join(order[:10])}",
+            did_you_mean(wanted, order) or f"choose one of {', '.join(order[:10])}",
         )
         return order, (problem,)
     return (wanted, *(level for level in order if level != wanted)), ()

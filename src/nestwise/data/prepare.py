@@ -12,7 +12,7 @@ import polars as pl
 from nestwise.config.study import Derivation, Group, Time
 from nestwise.data.dataset import Dataset, VariableInfo
 from nestwise.data.derive import derive as add_derived
-from nestwise.data.nesting import declared_within
+from nestwise.data.nesting_checks import declared_within
 from nestwise.data.typed import (
     KEY,
     TypedData,

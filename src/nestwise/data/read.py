@@ -11,14 +11,14 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from nestwise.config.study import Data, Group, Time, Variable
-from nestwise.data.columns import REASONS, count, date, is_readable, labels, number
+from nestwise.data.casts import REASONS, count, date, is_readable, labels, number
 from nestwise.data.dataset import ROW, VariableInfo
 from nestwise.data.factors import Factor, binary, binary_problem, categorical, found_labels, grouping
-from nestwise.data.infer import TEXT, Inference, infer
-from nestwise.data.spelling import near_names
-from nestwise.data.tables import always_missing, scan_table, stacked, without_missing_codes
+from nestwise.data.files import always_missing, scan_table, stacked, without_missing_codes
+from nestwise.data.inferred_types import TEXT, Inference, infer
 from nestwise.data.typed import FAILURES, TypedData
 from nestwise.errors import DataError, Problem
+from nestwise.names import did_you_mean
 
 __all__ = ["TypedData", "read"]
 
@@ -146,7 +146,7 @@ def _stack(raw: pl.LazyFrame, data: Data, columns: _Columns) -> tuple[pl.LazyFra
     names = raw.collect_schema().names()
     absent = [name for name in wide.columns if name not in names]
     for name in absent:
-        remedy = near_names(name, names) or "name the columns as the file does"
+        remedy = did_you_mean(name, names) or "name the columns as the file does"
         columns.problems.append(Problem(f"the file has no column {name!r}", "data.wide.columns", remedy))
     taken = [
         (key, name)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nestwise.data.bundled import DATASETS, bundled_datasets
-from nestwise.data.spelling import near_names
 from nestwise.errors import DataError, Problem
+from nestwise.names import did_you_mean
 
 EXTENSIONS: tuple[str, ...] = (
     ".csv", ".tsv", ".tab", ".txt", ".parquet", ".arrow", ".feather", ".ipc",
@@ -59,7 +59,7 @@ def locate(source: str, study_path: Path, roots: Sequence[Path] = ()) -> Path:
 def _bundled(name: str, where: str) -> Path:
     names = [dataset.name for dataset in bundled_datasets()]
     if name not in names:
-        hint = near_names(name, names) or "choose one of them"
+        hint = did_you_mean(name, names) or "choose one of them"
         raise DataError(
             Problem(
                 f"there is no bundled data set {name!r}; bundled are {', '.join(names)}",
@@ -130,5 +130,5 @@ def _missing(path: Path, source: str, where: str) -> Problem:
     if any(sign in source for sign in "*?[{"):
         hint = "patterns are not expanded: name one file"
     else:
-        hint = near_names(path.name, siblings) or f"sources are sought from {Path(where).resolve().parent}"
+        hint = did_you_mean(path.name, siblings) or f"sources are sought from {Path(where).resolve().parent}"
     return Problem(f"the source {source!r} does not exist", where, hint)

@@ -11,7 +11,6 @@ import polars as pl
 from nestwise.config.study import Derivation, Model
 from nestwise.data.dataset import ROW, Dataset
 from nestwise.design.columns import AnalysisRows, Levels, Quantity, computed, read_column
-from nestwise.design.formula import Formula, parse
 from nestwise.design.grouping import Factor, Keys, factor_keys
 from nestwise.design.magnitude import refuse_extreme
 from nestwise.design.matrix import model_matrix
@@ -28,9 +27,10 @@ from nestwise.design.rows import (
     row_flow,
     source_groups,
 )
-from nestwise.design.syntax import names_in
-from nestwise.design.tokens import formula_place
 from nestwise.errors import FormulaError, Problem, Refusal
+from nestwise.formula.record import Formula, parse
+from nestwise.formula.syntax import names_in
+from nestwise.formula.tokens import formula_place
 
 LINKS: Mapping[str, str] = {
     "gaussian": "identity",

@@ -9,10 +9,11 @@ import numpy as np
 import polars as pl
 
 from nestwise.data.dataset import VariableInfo
-from nestwise.design.functions import FUNCTIONS
-from nestwise.design.parser import options_of
 from nestwise.design.record import FloatArray, IntArray
-from nestwise.design.syntax import (
+from nestwise.errors import Problem, Refusal
+from nestwise.formula.functions import FUNCTIONS
+from nestwise.formula.parser import options_of
+from nestwise.formula.syntax import (
     Binary,
     Call,
     Expression,
@@ -23,8 +24,7 @@ from nestwise.design.syntax import (
     deparse,
     number_text,
 )
-from nestwise.design.tokens import complaint
-from nestwise.errors import Problem, Refusal
+from nestwise.formula.tokens import complaint
 
 
 @dataclass(frozen=True)

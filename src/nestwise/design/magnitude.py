@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from nestwise.design.record import FloatArray
-from nestwise.design.tokens import formula_place
 from nestwise.errors import Problem, Refusal
+from nestwise.formula.tokens import formula_place
 
 LARGEST = 1e100
 """Squares of numbers up to here, summed over any table, are far from the largest double (1.8e308)."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nestwise.design.levels import group_level_parts
+from nestwise.design.group_level import group_level_parts
 from nestwise.design.markup import (
     SIGMA2,
     ZERO,

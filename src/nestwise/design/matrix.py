@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from nestwise.design.basis import b_spline, natural_spline, polynomial, polynomial_contrasts
 from nestwise.design.columns import AnalysisRows, Levels, computed, factor_levels, is_levels
-from nestwise.design.functions import FUNCTIONS
-from nestwise.design.parser import options_of
 from nestwise.design.record import FloatArray
-from nestwise.design.syntax import Call, Expression, Name, deparse
-from nestwise.design.terms import Term, term_label
-from nestwise.design.tokens import formula_place
 from nestwise.errors import Problem, Refusal
+from nestwise.formula.functions import FUNCTIONS
+from nestwise.formula.parser import options_of
+from nestwise.formula.syntax import Call, Expression, Name, deparse
+from nestwise.formula.terms import Term, term_label
+from nestwise.formula.tokens import formula_place
 
 MAX_CELLS = 200_000_000
 """Largest matrix made, in numbers of 8 bytes: 1.6 GB."""

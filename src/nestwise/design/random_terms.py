@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nestwise.design.columns import AnalysisRows, is_levels
-from nestwise.design.formula import Formula, RandomPart
 from nestwise.design.grouping import Factor, Keys, group_codes
 from nestwise.design.matrix import model_matrix
 from nestwise.design.record import RandomTerm
-from nestwise.design.tokens import formula_place
 from nestwise.errors import FormulaError, Problem, Refusal
+from nestwise.formula.record import Formula, RandomPart
+from nestwise.formula.tokens import formula_place
 
 
 def random_terms(

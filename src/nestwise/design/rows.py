@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 
 import numpy as np
 import polars as pl
 
 from nestwise.config.study import Derivation
 from nestwise.data.dataset import ROW, Dataset
-from nestwise.design.formula import Formula
 from nestwise.design.grouping import Factor, Keys, factor_keys, group_codes, read_factor, read_keys
 from nestwise.design.record import IntArray, RowFlow
-from nestwise.design.tokens import formula_place, shortened
 from nestwise.errors import FormulaError, Problem, Refusal
+from nestwise.formula.record import Formula
+from nestwise.formula.tokens import formula_place, shortened
+from nestwise.names import nearest
 
 
 def needed_derivations(variables: Sequence[str], derivations: Sequence[Derivation]) -> tuple[Derivation, ...]:
@@ -80,10 +80,9 @@ def read_source(dataset: Dataset, formula: Formula, columns: Sequence[str]) -> p
 
 
 def _unknown_column(name: str, known: Sequence[str], formula: Formula) -> Problem:
-    same = [column for column in known if column.casefold() == name.casefold()]
-    close = same or get_close_matches(name, known, n=1)
+    near = nearest(name, known)
     listed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
-    way_out = f"did you mean {close[0]}" if close else f"the columns are {listed}"
+    way_out = f"did you mean {near}" if near else f"the columns are {listed}"
     return Problem(f"there is no column {shortened(name, 80)}", formula_place(formula.text), way_out)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from nestwise.design.levels import group_level_parts
+from nestwise.design.group_level import group_level_parts
 from nestwise.design.record import Design, FloatArray
 from nestwise.fit.sweep import Swept
 from nestwise.likelihood.crossproducts import CrossProducts

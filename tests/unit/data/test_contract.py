@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from nestwise.config.study import DataDescription
-from nestwise.data import values
+from nestwise.data import value_checks
 from nestwise.data.contract import validate
 from nestwise.data.typed import load_typed, save_typed
 from nestwise.data.validation import validation_from_json
@@ -162,7 +162,7 @@ def test_range_is_told(failing):
 
 def test_failures_are_capped_counted_and_complete_over_batches(judged, monkeypatch):
     """Judging goes by batches of rows: none is skipped, and the list stays short."""
-    monkeypatch.setattr(values, "BATCH", 100)
+    monkeypatch.setattr(value_checks, "BATCH", 100)
     text = "g,y\n" + "".join(f"a,{-k}\n" for k in range(1, 3001))
     validation = judged(text, variables={"y": {"min": 0}})
     assert validation.failure_totals == {"values.range:y": 3000}
@@ -173,7 +173,7 @@ def test_failures_are_capped_counted_and_complete_over_batches(judged, monkeypat
 
 
 def test_last_row_of_many_is_judged(judged, monkeypatch):
-    monkeypatch.setattr(values, "BATCH", 64)
+    monkeypatch.setattr(value_checks, "BATCH", 64)
     text = "g,y\n" + "a,1\n" * 1000 + "a,-1\n"
     validation = judged(text, variables={"y": {"min": 0}})
     assert validation.failures["row"].to_list() == [1001]

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from nestwise.config.study import Derivation
-from nestwise.design.summary import design_record
+from nestwise.design.description import design_record
 from nestwise.errors import FormulaError, Refusal
 
 SMALL = {

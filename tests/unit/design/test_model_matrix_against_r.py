@@ -11,10 +11,10 @@ from nestwise.config.study import Model
 from nestwise.data.dataset import Dataset, VariableInfo
 from nestwise.design.build import build_design
 from nestwise.design.columns import AnalysisRows, read_column
-from nestwise.design.formula import parse
 from nestwise.design.matrix import model_matrix
-from nestwise.design.parser import sides
-from nestwise.design.syntax import deparse
+from nestwise.formula.parser import sides
+from nestwise.formula.record import parse
+from nestwise.formula.syntax import deparse
 
 FOLDER = Path(__file__).parents[2] / "reference" / "model_matrix"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text())

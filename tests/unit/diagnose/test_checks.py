@@ -6,7 +6,7 @@ from scipy import stats
 from nestwise.config.study import Model
 from nestwise.data.dataset import Dataset
 from nestwise.design.build import build_design
-from nestwise.design.summary import design_record
+from nestwise.design.description import design_record
 from nestwise.diagnose.checks import contextual_checks, diagnose, inward_checks, singular_checks
 from nestwise.diagnose.contextual import contextual_check
 from nestwise.diagnose.random_effects import effect_checks, size_checks

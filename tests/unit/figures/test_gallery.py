@@ -8,7 +8,7 @@ import pytest
 from nestwise.config.study import Study
 from nestwise.data.dataset import Dataset, VariableInfo
 from nestwise.design.build import build_design
-from nestwise.design.summary import design_record
+from nestwise.design.description import design_record
 from nestwise.engines import fit_model
 from nestwise.figures import gallery
 from nestwise.figures.gallery import draw_all, title_of

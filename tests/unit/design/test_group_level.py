@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nestwise.design.levels import group_level_parts
+from nestwise.design.group_level import group_level_parts
 
 J, N = 6, 60
 DICE = np.random.default_rng(11)

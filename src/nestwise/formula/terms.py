@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from nestwise.design.functions import FUNCTIONS
-from nestwise.design.syntax import (
+from nestwise.formula.functions import FUNCTIONS
+from nestwise.formula.syntax import (
     Binary,
     Call,
     Expression,
@@ -18,7 +18,7 @@ from nestwise.design.syntax import (
     names_in,
     walk,
 )
-from nestwise.design.tokens import complaint
+from nestwise.formula.tokens import complaint
 
 type Term = tuple[Expression, ...]
 """Factors of a product of columns; the empty term is the intercept."""

@@ -12,9 +12,9 @@ import polars as pl
 from nestwise.config.study import Group
 from nestwise.data.dataset import ROW
 from nestwise.data.derive import group_keys
-from nestwise.data.spelling import near_names
 from nestwise.data.validation import DataCheck, failed, passed, place, shorten
 from nestwise.errors import Problem
+from nestwise.names import did_you_mean
 
 RESTART_SHARE = 0.5
 """Share of (parent, id) pairs with an id of several parents from which ids are taken to start again."""
@@ -73,7 +73,7 @@ def check_declaration(groups: Mapping[str, Group], source: str) -> list[DataChec
             continue
         where = f"{source}, groups.{name}.within"
         if group.within not in groups:
-            remedy = near_names(group.within, groups) or f"declare {group.within} under groups too"
+            remedy = did_you_mean(group.within, groups) or f"declare {group.within} under groups too"
             problem = Problem(f"{group.within!r} is not a grouping factor of this study", where, remedy)
             checks.append(failed("groups.within", "error", problem, [name]))
         elif name in (chain := _ancestors(group.within, groups)):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import chain
 
-from nestwise.design.parser import sides
-from nestwise.design.syntax import (
+from nestwise.formula.parser import sides
+from nestwise.formula.syntax import (
     Binary,
     Call,
     Expression,
@@ -16,8 +16,8 @@ from nestwise.design.syntax import (
     names_in,
     walk,
 )
-from nestwise.design.terms import Term, check_arithmetic, expand, is_random, summands, term_label
-from nestwise.design.tokens import complaint
+from nestwise.formula.terms import Term, check_arithmetic, expand, is_random, summands, term_label
+from nestwise.formula.tokens import complaint
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from math import isfinite
 
-from nestwise.design.functions import FUNCTIONS, Signature
-from nestwise.design.syntax import RESERVED, Binary, Call, Expression, Flag, Name, Number, Parentheses, Unary
-from nestwise.design.tokens import Token, complaint, tokenize
 from nestwise.errors import FormulaError
+from nestwise.formula.functions import FUNCTIONS, Signature
+from nestwise.formula.syntax import RESERVED, Binary, Call, Expression, Flag, Name, Number, Parentheses, Unary
+from nestwise.formula.tokens import Token, complaint, tokenize
+from nestwise.names import nearest
 
 MAX_DEPTH = 40
 
@@ -193,8 +193,8 @@ def _call(cursor: _Cursor, depth: int) -> Call:
 
 
 def _unknown_function(cursor: _Cursor, function: Token) -> FormulaError:
-    close = get_close_matches(function.text, FUNCTIONS, n=1)
-    hint = f"did you mean {close[0]}()? " if close else ""
+    near = nearest(function.text, FUNCTIONS)
+    hint = f"did you mean {near}()? " if near else ""
     return cursor.complaint(
         f"{function.text}() is not a function a formula may call",
         f"{hint}allowed are {', '.join(FUNCTIONS)}",

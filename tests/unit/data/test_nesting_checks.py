@@ -5,7 +5,7 @@ from itertools import product
 import polars as pl
 import pytest
 
-from nestwise.data.nesting import declared_within
+from nestwise.data.nesting_checks import declared_within
 
 
 def frame(rows, *names):

@@ -10,8 +10,7 @@ import polars as pl
 from nestwise.config.study import DataDescription
 from nestwise.data.dataset import ROW
 from nestwise.data.derive import group_keys
-from nestwise.data.spelling import near_names
-from nestwise.data.tables import collect
+from nestwise.data.files import collect
 from nestwise.data.typed import TypedData
 from nestwise.data.validation import (
     MOST_LISTED,
@@ -23,6 +22,7 @@ from nestwise.data.validation import (
     shorten,
 )
 from nestwise.errors import Problem
+from nestwise.names import did_you_mean
 
 
 def check_constant(
@@ -42,7 +42,7 @@ def check_constant(
             continue
         if group not in within:
             where = f"{source}, variables.{name}.constant_within"
-            remedy = near_names(group, within) or f"grouping factors are {', '.join(study.groups)}"
+            remedy = did_you_mean(group, within) or f"grouping factors are {', '.join(study.groups)}"
             checks.append(
                 failed(
                     "values.constant_within",

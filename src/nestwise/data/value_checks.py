@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from nestwise.config.study import DataDescription, Variable
-from nestwise.data.columns import labels
+from nestwise.data.casts import labels
 from nestwise.data.dataset import ROW, VariableInfo
 from nestwise.data.typed import TypedData
 from nestwise.data.validation import (

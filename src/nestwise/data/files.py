@@ -9,9 +9,8 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from nestwise.config.study import Data, Wide
-from nestwise.data.dataset import ROW
-from nestwise.data.spelling import reserved_names
-from nestwise.data.text import SEPARATORS, scan_text
+from nestwise.data.dataset import ROW, reserved_names
+from nestwise.data.text_files import SEPARATORS, scan_text
 from nestwise.errors import DataError, Problem
 
 TEXT_MISSING = frozenset({"", "NA", "NaN"})

@@ -11,8 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from nestwise.data.dataset import ROW
-from nestwise.data.spelling import reserved_names
+from nestwise.data.dataset import ROW, reserved_names
 from nestwise.errors import DataError, Problem
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}

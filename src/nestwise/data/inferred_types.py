@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from nestwise.data.columns import date, is_text, number
-from nestwise.data.levels import YES_NO
+from nestwise.data.casts import date, is_text, number
+from nestwise.data.labels import YES_NO
 
 MOST_LEVELS = 1000
 """Text with more distinct values than this is kept as text, out of reach of models."""

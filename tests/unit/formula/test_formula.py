@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 import nestwise.design
-from nestwise.design.formula import parse
-from nestwise.design.functions import FUNCTIONS
-from nestwise.design.syntax import number_text
-from nestwise.design.terms import MAX_TERMS, term_label
+import nestwise.formula
 from nestwise.errors import FormulaError
+from nestwise.formula.functions import FUNCTIONS
+from nestwise.formula.record import parse
+from nestwise.formula.syntax import number_text
+from nestwise.formula.terms import MAX_TERMS, term_label
 
 
 def fixed(text):
@@ -289,7 +290,8 @@ def test_token_soup_is_read_or_refused_and_nothing_else():
 
 def test_no_code_of_the_design_evaluates_text():
     forbidden = {"eval", "exec", "compile", "__import__", "getattr", "globals", "locals", "vars"}
-    for path in Path(inspect.getfile(nestwise.design)).parent.glob("*.py"):
+    folders = [Path(inspect.getfile(package)).parent for package in (nestwise.formula, nestwise.design)]
+    for path in (path for folder in folders for path in folder.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in forbidden, f"{path.name} calls {node.func.id}"
