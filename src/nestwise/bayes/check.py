@@ -118,12 +118,13 @@ def _worst(parameters: Sequence[Mapping[str, Any]], name: str, *, highest: bool)
     """Worst value and whose it is; `None` if it cannot be computed for some parameter."""
     for row in parameters:
         if not np.isfinite(row[name]):
-            return None, _label(row)
+            return None, label(row)
     found = (max if highest else min)(parameters, key=lambda row: row[name])
-    return float(found[name]), _label(found)
+    return float(found[name]), label(found)
 
 
-def _label(row: Mapping[str, Any]) -> str:
+def label(row: Mapping[str, Any]) -> str:
+    """How a sentence calls a parameter."""
     named = row["term"] if row["group"] is None else f"{row['term']} by {row['group']}"
     return {"sd": f"SD of {named}", "cor": f"correlation {named}"}.get(row["component"], str(named))
 

@@ -16,6 +16,7 @@ from nestwise.bayes.check import judge, summarise
 from nestwise.bayes.compile import Compiled, compile_model, settle_pytensor
 from nestwise.bayes.model import Structure, build_model, standard_priors, structure_of
 from nestwise.bayes.priors import PriorRow, prior_records, prior_table
+from nestwise.bayes.sensitivity import log_prior, sensitivity_checks, sensitivity_records
 from nestwise.bayes.units import Draws, Units, standard_products, to_data, units_of
 from nestwise.config.study import Prior
 from nestwise.design.record import Design, FloatArray
@@ -111,6 +112,8 @@ def fit_pymc(
     counted = perf_counter()
     groups, predictions = _groups_and_predictions(prepared, posterior, seed, level)
     record = _record(prepared, posterior, seed)
+    # How to read the result, not whether there is one: the status does not depend on it.
+    reading = sensitivity_checks(record["sensitivity"])
     record["sampler"]["seconds"]["afterwards"] = round(perf_counter() - counted, 3)
     return Fit(
         study=design.study,
@@ -128,7 +131,7 @@ def fit_pymc(
         n_parameters=len(posterior.parameters),
         warnings=() if reason is None else (reason,),
         estimates=(*_estimates(posterior, level), *_derived(design, posterior.home, level)),
-        checks=posterior.checks,
+        checks=(*posterior.checks, *reading),
         groups=groups,
         predictions=predictions,
         draws=_draws_frame(posterior.columns),
@@ -336,13 +339,14 @@ def _draws_frame(columns: Mapping[str, FloatArray]) -> pl.DataFrame:
 
 
 def _record(prepared: Prepared, posterior: Posterior, seed: int) -> dict[str, Any]:
-    from nestwise.bayes.loo import leave_one_group_out
+    from nestwise.bayes.loo import group_densities, leave_one_group_out
     from nestwise.bayes.predictive import posterior_predictive, prior_predictive
 
     design = prepared.design
     names = (design.study, design.model, "pymc")
     standard = posterior.standard.flat()
     last = posterior.attempts[-1]
+    densities = group_densities(design, prepared.standard, standard, prepared.units)
     return {
         "parameters": posterior.parameters,
         "sampler": {
@@ -362,7 +366,13 @@ def _record(prepared: Prepared, posterior: Posterior, seed: int) -> dict[str, An
             design, prepared.standard, standard, prepared.units,
             seed_for(seed, *names, "posterior predictive"),
         ),
-        "loo": leave_one_group_out(design, prepared.standard, standard, prepared.units),
+        "sensitivity": sensitivity_records(
+            posterior.parameters,
+            {name: values.reshape(-1)[densities.draws] for name, values in posterior.columns.items()},
+            log_prior(prepared.structure, prepared.standard_priors, standard)[densities.draws],
+            densities.values.sum(axis=1),
+        ),
+        "loo": leave_one_group_out(design, densities, prepared.standard, prepared.units),
         "prior_predictive": prior_predictive(
             design, prepared.structure, prepared.standard_priors, prepared.units,
             seed_for(seed, *names, "prior predictive"),

@@ -7,6 +7,7 @@ only the parameters are reweighted: Pareto-smoothed importance sampling (Vehtari
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,24 @@ VALUES = 8_000_000
 PARETO_K = 0.7
 
 
-def leave_one_group_out(
-    design: Design, products: CrossProducts, draws: Draws, units: Units
-) -> dict[str, Any]:
-    """Expected log predictive density of new groups.
+@dataclass(frozen=True)
+class GroupDensities:
+    """What the data of each group say of some of the draws.
+
+    Attributes
+    ----------
+    draws : list of int
+        Positions of those draws, evenly spaced.
+    values : ndarray (draws, J)
+        Log density of each group's outcomes in standard units, its random effects integrated out.
+    """
+
+    draws: list[int]
+    values: FloatArray
+
+
+def group_densities(design: Design, products: CrossProducts, draws: Draws, units: Units) -> GroupDensities:
+    """Log density of each group at as many draws as `VALUES` allows.
 
     Parameters
     ----------
@@ -37,6 +52,33 @@ def leave_one_group_out(
         Standard units, (S, ...).
     units : Units
         Those units.
+    """
+    chosen = spaced(draws.sigma.shape[0], max(200, VALUES // products.J))
+    values = group_log_densities(
+        products,
+        _group_squares(design, units),
+        draws.beta[chosen],
+        draws.Lambda[chosen],
+        draws.sigma[chosen],
+    )
+    return GroupDensities(chosen, values)
+
+
+def leave_one_group_out(
+    design: Design, densities: GroupDensities, products: CrossProducts, units: Units
+) -> dict[str, Any]:
+    """Expected log predictive density of new groups.
+
+    Parameters
+    ----------
+    design : Design
+        The model.
+    densities : GroupDensities
+        Of its groups.
+    products : CrossProducts
+        Their sizes.
+    units : Units
+        The standard units of `densities`.
 
     Returns
     -------
@@ -48,14 +90,7 @@ def leave_one_group_out(
     from arviz_stats.base import array_stats
     from scipy.special import logsumexp
 
-    chosen = spaced(draws.sigma.shape[0], max(200, VALUES // products.J))
-    density = group_log_densities(
-        products,
-        _group_squares(design, units),
-        draws.beta[chosen],
-        draws.Lambda[chosen],
-        draws.sigma[chosen],
-    ).T
+    density, chosen = densities.values.T, densities.draws
     weights, k = array_stats.psislw(density, axis=-1)  # of the log likelihood: it changes the sign
     pointwise = logsumexp(weights + density, axis=1) - products.counts * np.log(units.y_scale)
     inside = logsumexp(density, axis=1) - np.log(len(chosen)) - products.counts * np.log(units.y_scale)

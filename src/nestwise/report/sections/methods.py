@@ -22,6 +22,7 @@ from nestwise.report.blocks import (
     figures,
 )
 from nestwise.report.record import ReportRecord
+from nestwise.report.sections.sensitivity import sensitivity_sentence, sensitivity_tables
 from nestwise.report.words import quantity
 
 PRIOR_FIGURES = ("prior_predictive",)
@@ -57,6 +58,10 @@ CITATIONS = {
         "Vehtari, A., Gelman, A., Simpson, D., Carpenter, B. & Bürkner, P.-C. (2021). Rank-normalization, "
         "folding, and "
         "localization: an improved R-hat. Bayesian Analysis 16(2), 667-718."
+    ),
+    "sensitivity": (
+        "Kallioinen, N., Paananen, T., Bürkner, P.-C. & Vehtari, A. (2024). Detecting and diagnosing prior "
+        "and likelihood sensitivity with power-scaling. Statistics and Computing 34, 57."
     ),
     "pooling": (
         "Gelman, A. & Hill, J. (2007). Data Analysis Using Regression and Multilevel/Hierarchical Models. "
@@ -184,15 +189,17 @@ def priors_section(record: ReportRecord) -> Section | None:
             rows=tuple(_prior(record, prior) for prior in tables[model]),
             align="lll",
         )
-        blocks.append(table if not blocks else Fold(f"Priors of {model}", (table,)))
+        both = (table, *sensitivity_tables(record, model))
+        blocks += [Fold(f"Priors of {model}", both)] if blocks else both
     blocks += figures(pictures)
     lead = (
-        "The priors are weak: they rule out values that are absurd on the scale of the outcome and leave the "
-        "rest to the data."
+        "Default priors are weak: they rule out values that are absurd on the scale of the outcome and leave "
+        "the rest to the data."
     )
     if any(config.priors for config in record.study.models.values()):
         lead += " Some were set in the study file."
-    return Section("priors", "Priors", f"{lead}{_expected(record)}", tuple(blocks))
+    lead += f"{_expected(record)}{sensitivity_sentence(record)}"
+    return Section("priors", "Priors", lead, tuple(blocks))
 
 
 def _expected(record: ReportRecord) -> str:
@@ -232,6 +239,7 @@ def methods_section(record: ReportRecord) -> Section:
     keys = ["pooling", *(engine for engine in ("lmm", "mixedlm", "pymc") if engine in used)]
     keys += ["satterthwaite"] if "lmm" in used else []
     keys += ["rhat"] if "pymc" in used else []
+    keys += ["sensitivity"] if any(own.get("sensitivity") for own in record.records.values()) else []
     version = (record.provenance.get("versions") or {}).get("nestwise", "")
     own = f"nestwise{f', version {version}' if version else ''}: multilevel studies from one file. Software."
     blocks: tuple[Block, ...] = (
