@@ -8,7 +8,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: run test test-slow lint format env env-dev pins schemas clean
+.PHONY: run test test-slow lint format bench env env-dev pins schemas clean
 .DELETE_ON_ERROR:
 
 run: env
@@ -32,6 +32,13 @@ format: env-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
+
+# Fifteen minutes: see benchmarks/README.md.
+bench: env
+	{ $(BIN)/python benchmarks/machine.py "$(NOTE)" && echo && \
+	  $(BIN)/python benchmarks/lmm.py && echo && \
+	  $(BIN)/python benchmarks/gallery.py; } > benchmarks/results.md.partial
+	mv benchmarks/results.md.partial benchmarks/results.md
 
 env: .venv/.run
 env-dev: .venv/.dev
