@@ -27,7 +27,7 @@ class Outcome:
     Attributes
     ----------
     name : str
-        As R writes it, e.g. ``log(y)``.
+        The column, or the expression as R writes it, e.g. ``log(y)``.
     kind : str
         `column`, `transformed` or `cbind` (successes and failures).
     parts : tuple of Expression
@@ -173,7 +173,7 @@ def _outcome(left: Expression, text: str) -> Outcome:
     columns = _columns(parts)
     if not columns:
         raise complaint(text, 1, "the outcome names no column", "write the outcome to the left of ~")
-    return Outcome(deparse(left), kind, parts, columns)
+    return Outcome(left.name if isinstance(left, Name) else deparse(left), kind, parts, columns)
 
 
 def _is_offset(part: Expression) -> bool:

@@ -332,3 +332,12 @@ def test_large_data_take_about_half_a_second(make_dataset, tmp_path, n, groups):
     design = build_design(dataset, "m", Model(formula="y ~ x + a + b + (1 | g)"))
     assert time.perf_counter() - start < 5.0  # 0.45 s when nothing else runs
     assert (design.n, design.n_groups) == (n, groups)
+
+
+def test_names_with_blanks_are_quoted_in_terms_and_bare_as_outcome_and_group(design_of):
+    frame = {"größe in cm": SMALL["y"], "2nd": SMALL["x"], "the school": SMALL["g"]}
+    design = design_of(frame, "`größe in cm` ~ `2nd` + (`2nd` | `the school`)")
+    assert design.outcome == "größe in cm"
+    assert design.y.tolist() == SMALL["y"]
+    assert design.names == ("(Intercept)", "`2nd`")
+    assert (design.random[0].group, design.random[0].names) == ("the school", ("(Intercept)", "`2nd`"))
