@@ -107,14 +107,9 @@ def _engine(engine: str, model: Model, *, seed: int, level: float, cores: int) -
 
 def _unavailable(design: Design, engine: str, what: str) -> Fit:
     return Fit(
-        study=design.study,
-        model=design.model,
+        **design.identity,
         engine=engine,
         method="",
         status=Status.REFUSED,
         reason=f"The {what} is not part of this version; take it out of the model or use another engine.",
-        formula=design.formula,
-        analysis_hash=design.analysis_hash,
-        n_obs=design.n,
-        n_groups=design.n_groups,
     )

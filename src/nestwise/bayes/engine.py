@@ -22,6 +22,7 @@ from nestwise.config.study import Prior
 from nestwise.design.record import Design, FloatArray
 from nestwise.fit.partition import kish_size, mean_square_z, partition
 from nestwise.fit.pooling import fixed_lines, pooling_table
+from nestwise.fit.predictions import fixed_part, prediction_rows, with_random_part
 from nestwise.fit.refusals import mixed_problems, refuse, refuse_perfect, refuse_saturated
 from nestwise.fit.sweep import Swept, sweep
 from nestwise.likelihood.crossproducts import CrossProducts, collapse, compress
@@ -116,15 +117,10 @@ def fit_pymc(
     reading = sensitivity_checks(record["sensitivity"])
     record["sampler"]["seconds"]["afterwards"] = round(perf_counter() - counted, 3)
     return Fit(
-        study=design.study,
-        model=design.model,
+        **design.identity,
         engine="pymc",
         method="NUTS",
         status=Status.NOT_CONVERGED if failed else Status.OK,
-        formula=design.formula,
-        analysis_hash=design.analysis_hash,
-        n_obs=design.n,
-        n_groups=design.n_groups,
         reason=reason,
         converged=not failed,
         singular=False,
@@ -263,7 +259,7 @@ def _estimates(posterior: Posterior, level: float) -> list[Estimate]:
 def _derived(design: Design, home: Draws, level: float) -> list[Estimate]:
     """Posterior of what `fit.partition` derives, draw by draw."""
     flat = home.flat()
-    names = tuple(name for term in design.random for name in term.names)
+    names = design.varying
     ZZ, size, group = mean_square_z(design), kish_size(design), design.random[0].group
     root = flat.sd[:, :, None] * flat.correlation
     Sigma = root @ np.swapaxes(root, 1, 2)
@@ -315,18 +311,8 @@ def _groups_and_predictions(
     )
     factors = mean_pooling_factors(prepared.working, home)
     groups = groups.with_columns(pl.Series("pooling_factor", factors.reshape(-1)))
-    fixed = design.X @ home.beta.mean(axis=0)
-    fixed = fixed if design.offset is None else fixed + design.offset
-    Z = np.column_stack([term.Z for term in design.random])
-    fitted = fixed + np.einsum("nq,nq->n", Z, effects.mean[design.random[0].codes])
-    columns: dict[str, Any] = {
-        "row": design.rows,
-        "observed": design.y,
-        "fixed": fixed,
-        "fitted": fitted,
-        "residual": design.y - fitted,
-    }
-    return groups, pl.DataFrame(columns)
+    fixed = fixed_part(design, home.beta.mean(axis=0))
+    return groups, prediction_rows(design, fixed, with_random_part(design, fixed, effects.mean))
 
 
 def _draws_frame(columns: Mapping[str, FloatArray]) -> pl.DataFrame:

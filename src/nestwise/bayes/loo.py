@@ -110,7 +110,7 @@ def leave_one_group_out(
 
 def _group_squares(design: Design, units: Units) -> FloatArray:
     """Each group's [X_j, y_j]'[X_j, y_j] in standard units (J, p + 1, p + 1)."""
-    y = design.y if design.offset is None else design.y - design.offset
+    y = design.y_less_offset
     X = (design.X - units.X_center) / units.X_scale
     W = np.column_stack([X, (y - units.y_center) / units.y_scale])
     codes, J = design.random[0].codes, design.random[0].n_groups

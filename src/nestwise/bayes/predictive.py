@@ -16,6 +16,7 @@ from nestwise.bayes.model import Structure, correlation_factors, vine_shapes
 from nestwise.bayes.priors import PriorRow
 from nestwise.bayes.units import Draws, Units, to_data
 from nestwise.design.record import Design, FloatArray, IntArray
+from nestwise.fit.predictions import fixed_part
 from nestwise.likelihood.conditional import draw_random_effects
 from nestwise.likelihood.crossproducts import CrossProducts
 
@@ -62,12 +63,12 @@ def posterior_predictive(
     b *= units.y_scale / units.Z_scale
     home = to_data(some, units)
     generator = np.random.Generator(np.random.PCG64([seed, 1]))
-    Z = np.column_stack([term.Z for term in design.random])
+    Z = design.Z
     codes = design.random[0].codes
     probabilities = np.linspace(0, 1, CURVE_POINTS)
     statistics, curves = [], []
     for at in range(len(chosen)):
-        mean = _fixed(design, home.beta[at]) + np.einsum("nq,nq->n", Z, b[at][codes])
+        mean = fixed_part(design, home.beta[at]) + np.einsum("nq,nq->n", Z, b[at][codes])
         y = mean + home.sigma[at] * generator.standard_normal(design.n)
         statistics.append(_statistics(y, codes))
         if at < CURVES:
@@ -111,7 +112,7 @@ def prior_predictive(
     generator = np.random.Generator(np.random.PCG64(seed))
     draws = to_data(prior_draws(structure, priors, REPLICATES, generator), units)
     rows = np.array(spaced(design.n, PRIOR_ROWS))
-    Z = np.column_stack([term.Z for term in design.random])[rows]
+    Z = design.Z[rows]
     J, q = design.random[0].n_groups, Z.shape[1]
     codes = design.random[0].codes[rows]
     replicates = np.empty((REPLICATES, rows.size))
@@ -119,7 +120,7 @@ def prior_predictive(
         root = draws.sd[s][:, None] * draws.correlation[s]
         b = generator.standard_normal((J, q)) @ root.T
         noise = draws.sigma[s] * generator.standard_normal(rows.size)
-        replicates[s] = _fixed(design, draws.beta[s])[rows] + np.einsum("nq,nq->n", Z, b[codes]) + noise
+        replicates[s] = fixed_part(design, draws.beta[s])[rows] + np.einsum("nq,nq->n", Z, b[codes]) + noise
     ratio = replicates.std(axis=1) / design.y.std()
     low, median, high = np.quantile(ratio, [0.05, 0.5, 0.95])
     return {
@@ -157,11 +158,6 @@ def _prior(row: PriorRow, S: int, generator: np.random.Generator) -> FloatArray:
     z = generator.standard_t(row.df or 1.0, S) if heavy else generator.standard_normal(S)
     z = np.abs(z) if row.distribution.startswith("half") else z
     return location + scale * z
-
-
-def _fixed(design: Design, beta: FloatArray) -> FloatArray:
-    mean: FloatArray = design.X @ beta
-    return mean if design.offset is None else mean + design.offset
 
 
 def _statistics(y: FloatArray, codes: IntArray) -> dict[str, float]:

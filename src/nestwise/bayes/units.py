@@ -78,7 +78,7 @@ class Draws:
 
 def units_of(design: Design) -> Units:
     """Locations and scales of a design."""
-    y = design.y if design.offset is None else design.y - design.offset
+    y = design.y_less_offset
     intercept = _constant_column(design)
     if intercept is None:
         X_scale = np.sqrt((design.X**2).mean(axis=0))

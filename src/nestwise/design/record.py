@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,3 +128,30 @@ class Design:
     def n_groups(self) -> int:
         """Groups of the factor with the most groups; 0 without random terms."""
         return max((term.n_groups for term in self.random), default=0)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The fields of a `Fit` that say what was fitted, whatever the engine."""
+        return {
+            "study": self.study,
+            "model": self.model,
+            "formula": self.formula,
+            "analysis_hash": self.analysis_hash,
+            "n_obs": self.n,
+            "n_groups": self.n_groups,
+        }
+
+    @property
+    def y_less_offset(self) -> FloatArray:
+        """What fixed and random effects are to explain (n,)."""
+        return self.y if self.offset is None else self.y - self.offset
+
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """Coefficients that vary (q,), over all random terms."""
+        return tuple(name for term in self.random for name in term.names)
+
+    @property
+    def Z(self) -> FloatArray:  # noqa: N802
+        """Columns of the varying coefficients (n, q), over all random terms."""
+        return np.column_stack([term.Z for term in self.random])

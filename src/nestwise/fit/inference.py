@@ -1,8 +1,9 @@
-"""Tests and intervals of fixed effects: t with Satterthwaite's degrees of freedom."""
+"""Tests and intervals of fixed effects (t with Satterthwaite's degrees of freedom), AIC and BIC."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,23 @@ from nestwise.design.record import FloatArray
 from nestwise.likelihood.crossproducts import CrossProducts
 from nestwise.likelihood.gaussian import covariance_gradient, criterion
 from nestwise.results import Estimate
+
+
+def information(log_likelihood: float | None, n_parameters: int, n: int) -> dict[str, Any]:
+    """`log_likelihood`, `aic`, `bic` and `n_parameters` of a `Fit`; no criteria without a likelihood."""
+    fields: dict[str, Any] = {"log_likelihood": log_likelihood, "n_parameters": n_parameters}
+    if log_likelihood is None:
+        return fields
+    deviance = -2 * log_likelihood
+    return fields | {
+        "aic": deviance + 2 * n_parameters,
+        "bic": deviance + float(np.log(n)) * n_parameters,
+    }
+
+
+def least_squares_log_likelihood(rss: float, n: int) -> float | None:
+    """Log-likelihood of least squares at the maximum likelihood variance; `None` if nothing is left."""
+    return -n / 2 * (np.log(2 * np.pi * rss / n) + 1) if rss > 0 else None
 
 
 def satterthwaite(products: CrossProducts, theta: FloatArray, *, reml: bool) -> FloatArray:

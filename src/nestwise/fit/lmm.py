@@ -10,11 +10,12 @@ import numpy as np
 import polars as pl
 
 from nestwise.design.record import Design, FloatArray
-from nestwise.fit.inference import satterthwaite, t_rows
+from nestwise.fit.inference import information, satterthwaite, t_rows
 from nestwise.fit.limits import Interval
 from nestwise.fit.optimise import SINGULAR_TOLERANCE, Optimum, optimise
 from nestwise.fit.partition import INTERCEPT, kish_size, mean_square_z, partition, partition_rows
 from nestwise.fit.pooling import fixed_lines, partial_pooling, pooling_table
+from nestwise.fit.predictions import fixed_part, prediction_rows, with_random_part
 from nestwise.fit.profile import profile_intervals
 from nestwise.fit.refusals import mixed_problems, refuse, refuse_perfect, refuse_saturated
 from nestwise.fit.solution import LmmSolution, solve
@@ -107,24 +108,15 @@ def fit_lmm(design: Design, level: float = 0.95) -> Fit:
         warnings += _interval_warnings(intervals)
     df = satterthwaite(state.compressed, optimum.theta, reml=design.reml)
     fixed = t_rows(design.names, solution.beta, np.sqrt(np.diag(solution.cov_beta)), df, level)
-    n_parameters = solution.beta.size + solution.theta.size + 1
     return Fit(
-        study=design.study,
-        model=design.model,
+        **design.identity,
         engine="lmm",
         method="REML" if design.reml else "ML",
         status=status,
-        formula=design.formula,
-        analysis_hash=design.analysis_hash,
-        n_obs=design.n,
-        n_groups=design.n_groups,
         reason=reason,
         converged=optimum.converged,
         singular=optimum.singular,
-        log_likelihood=solution.log_likelihood,
-        aic=solution.deviance + 2 * n_parameters,
-        bic=solution.deviance + np.log(design.n) * n_parameters,
-        n_parameters=n_parameters,
+        **information(solution.log_likelihood, solution.n_parameters, design.n),
         warnings=warnings,
         estimates=(
             *fixed,
@@ -203,7 +195,7 @@ def derived_rows(
     design: Design, solution: LmmSolution, intervals: Intervals, level: float
 ) -> tuple[Estimate, ...]:
     """Rows `derived`: ICC, shares of variance, design effect, variance ratio, break-even size."""
-    names = tuple(name for term in design.random for name in term.names)
+    names = design.varying
     size = kish_size(design)
     Sigma = np.where(np.outer(sd := reported_sd(design, solution), sd) > 0, solution.Sigma, 0.0)
     parts = partition(Sigma, solution.sigma, names, mean_square_z(design), size)
@@ -214,7 +206,7 @@ def derived_rows(
 
 def notes_on_derived(design: Design) -> list[str]:
     """What a reader must know of the derived rows."""
-    names = [name for term in design.random for name in term.names]
+    names = design.varying
     notes = [
         "design_effect is 1 + (m - 1) icc with m the average group size as a row sees it, "
         f"sum n_j^2 / n = {kish_size(design):.4g}",
@@ -252,23 +244,9 @@ def group_table(design: Design, state: LmmState, solution: LmmSolution, level: f
 
 
 def predict_rows(design: Design, solution: LmmSolution) -> pl.DataFrame:
-    """One row an analysis row: X beta (plus offset), that plus the random effects, and the residual."""
-    fixed = design.X @ solution.beta
-    if design.offset is not None:
-        fixed = fixed + design.offset
-    fitted, start = fixed.copy(), 0
-    for term in design.random:
-        stop = start + len(term.names)
-        fitted += np.einsum("iq,iq->i", term.Z, solution.b[term.codes, start:stop])
-        start = stop
-    columns: dict[str, Any] = {
-        "row": design.rows,
-        "observed": design.y,
-        "fixed": fixed,
-        "fitted": fitted,
-        "residual": design.y - fitted,
-    }
-    return pl.DataFrame(columns)
+    """One row an analysis row, in the schema `PREDICTIONS`."""
+    fixed = fixed_part(design, solution.beta)
+    return prediction_rows(design, fixed, with_random_part(design, fixed, solution.b))
 
 
 def _verdict(design: Design, optimum: Optimum) -> tuple[Status, str | None, tuple[str, ...]]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from nestwise.design.record import Design, FloatArray
-from nestwise.fit.inference import t_rows
+from nestwise.fit.inference import information, t_rows
 from nestwise.fit.lmm import (
     LmmState,
     covariance_rows,
@@ -81,24 +81,15 @@ def fit_mixedlm(design: Design, level: float = 0.95) -> Fit:
     peer, solution = _usable(state, _run(design, state))
     status, reason = _status(state, peer)
     checks, referee = _referee(design, state, peer)
-    n_parameters = solution.beta.size + solution.theta.size + 1
     return Fit(
-        study=design.study,
-        model=design.model,
+        **design.identity,
         engine="mixedlm",
         method="REML" if design.reml else "ML",
         status=status,
-        formula=design.formula,
-        analysis_hash=design.analysis_hash,
-        n_obs=design.n,
-        n_groups=design.n_groups,
         reason=reason,
         converged=peer.converged,
         singular=state.optimum.singular,
-        log_likelihood=peer.log_likelihood,
-        aic=-2 * peer.log_likelihood + 2 * n_parameters,
-        bic=-2 * peer.log_likelihood + float(np.log(design.n)) * n_parameters,
-        n_parameters=n_parameters,
+        **information(peer.log_likelihood, solution.n_parameters, design.n),
         warnings=_warnings(state, peer, reason),
         estimates=(
             *t_rows(design.names, peer.beta, peer.std_error, None, level),
@@ -123,7 +114,7 @@ def _run(design: Design, state: LmmState) -> _Peer:
     from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
 
     ours = state.solution
-    Z = np.column_stack([term.Z for term in design.random])
+    Z = design.Z
     relative = ours.Sigma / ours.sigma**2
     if state.optimum.singular:
         relative = relative + OFF_BOUNDARY * np.diag(1 / (Z**2).mean(axis=0))
@@ -133,8 +124,7 @@ def _run(design: Design, state: LmmState) -> _Peer:
     free = None
     if not block.all():
         free = MixedLMParams.from_components(fe_params=np.ones(ours.beta.size), cov_re=block)
-    y = design.y if design.offset is None else design.y - design.offset
-    model = MixedLM(y, design.X, groups=design.random[0].codes, exog_re=Z)
+    model = MixedLM(design.y_less_offset, design.X, groups=design.random[0].codes, exog_re=Z)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

@@ -52,7 +52,7 @@ def kish_size(design: Design) -> float:
 
 def mean_square_z(design: Design) -> FloatArray:
     """``Z'Z / n`` (q, q) over all terms: what a covariance is averaged over to give its share."""
-    Z = np.column_stack([term.Z for term in design.random])
+    Z = design.Z
     mean: FloatArray = Z.T @ Z / design.n
     return mean
 

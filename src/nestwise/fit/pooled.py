@@ -6,12 +6,11 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from nestwise.design.record import Design, FloatArray, IntArray
-from nestwise.fit.inference import t_rows
+from nestwise.fit.inference import information, least_squares_log_likelihood, t_rows
+from nestwise.fit.predictions import prediction_rows
 from nestwise.fit.refusals import gaussian_problems, refuse, refuse_exact
-from nestwise.fit.unpooled import gaussian_log_likelihood
 from nestwise.results import Estimate, Fit, Status
 
 FEW_GROUPS = 40
@@ -40,7 +39,7 @@ def fit_pooled(design: Design, level: float = 0.95) -> Fit:
     began = perf_counter()
     refuse(gaussian_problems(design, engine="pooled"))
     n, p = design.X.shape
-    y = design.y if design.offset is None else design.y - design.offset
+    y = design.y_less_offset
     Q, R = np.linalg.qr(design.X)
     beta = np.linalg.solve(R, Q.T @ y)
     residual = y - design.X @ beta
@@ -51,28 +50,21 @@ def fit_pooled(design: Design, level: float = 0.95) -> Fit:
     back = np.linalg.inv(R).T  # row k: coefficient k as a combination of the columns of Q
     conventional = np.sqrt(rss / (n - p) * (back**2).sum(axis=0))
     method, std_error, df, robust, warnings = _errors(design, Q, back, residual, conventional)
-    log_likelihood = gaussian_log_likelihood(rss, n)
+    log_likelihood = least_squares_log_likelihood(rss, n)
+    fitted = design.y - residual
     return Fit(
-        study=design.study,
-        model=design.model,
+        **design.identity,
         engine="pooled",
         method=method,
         status=Status.OK,
-        formula=design.formula,
-        analysis_hash=design.analysis_hash,
-        n_obs=n,
-        n_groups=design.n_groups,
         converged=True,
-        log_likelihood=log_likelihood,
-        aic=None if log_likelihood is None else -2 * log_likelihood + 2 * (p + 1),
-        bic=None if log_likelihood is None else -2 * log_likelihood + np.log(n) * (p + 1),
-        n_parameters=p + 1,
+        **information(log_likelihood, p + 1, n),
         warnings=warnings,
         estimates=(
             *t_rows(design.names, beta, std_error, df, level, target="marginal"),
             Estimate("residual", "sigma", float(np.sqrt(rss / (n - p))), target="marginal"),
         ),
-        predictions=_predictions(design, residual),
+        predictions=prediction_rows(design, fitted, fitted),
         record={"standard_errors": robust, "residual_df": n - p},
         seconds=perf_counter() - began,
     )
@@ -157,15 +149,3 @@ def _errors(
             "errors are uncertain, and the degrees of freedom of the t tests say by how much",
         )
     return "OLS, CR2", cr2, df, record, warnings
-
-
-def _predictions(design: Design, residual: FloatArray) -> pl.DataFrame:
-    fitted = design.y - residual
-    columns: dict[str, Any] = {
-        "row": design.rows,
-        "observed": design.y,
-        "fixed": fitted,
-        "fitted": fitted,
-        "residual": residual,
-    }
-    return pl.DataFrame(columns)

@@ -197,7 +197,7 @@ def pooling_table(
 def group_rows(design: Design, columns: dict[str, FloatArray]) -> pl.DataFrame:
     """Arrays (J, q) as rows: group by group, coefficient by coefficient; NaN becomes null."""
     first = design.random[0]
-    names = [name for term in design.random for name in term.names]
+    names = list(design.varying)
     counts = np.bincount(first.codes, minlength=first.n_groups)
     q, J = len(names), first.n_groups
     frame = pl.DataFrame(

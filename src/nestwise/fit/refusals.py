@@ -37,7 +37,7 @@ def gaussian_problems(design: Design, *, engine: str) -> list[Problem]:
                 "choose an engine for that family, such as glmm or pymc",
             )
         )
-    y = design.y if design.offset is None else design.y - design.offset
+    y = design.y_less_offset
     if y.size and np.ptp(y) == 0:
         problems.append(
             Problem(
@@ -73,7 +73,7 @@ def one_factor_problems(design: Design, *, engine: str) -> list[Problem]:
         what = f"`{engine}` takes one grouping factor so far, and the model has {' and '.join(factors)}"
         way_out = "keep the random effects of one factor and enter the others as fixed effects"
         return [*problems, Problem(what, where, way_out)]
-    names = _varying(design)
+    names = design.varying
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         what = f"{' and '.join(twice)} varies by {factors[0]} in more than one term"
@@ -92,7 +92,7 @@ def mixed_problems(design: Design, *, engine: str) -> list[Problem]:
     """
     problems = one_factor_problems(design, engine=engine)
     if not problems:
-        J, q = design.random[0].n_groups, len(_varying(design))
+        J, q = design.random[0].n_groups, len(design.varying)
         if design.n <= J * q:
             group = design.random[0].group
             what = (
@@ -104,10 +104,6 @@ def mixed_problems(design: Design, *, engine: str) -> list[Problem]:
     return problems
 
 
-def _varying(design: Design) -> list[str]:
-    return [name for term in design.random for name in term.names]
-
-
 def refuse_exact(design: Design, variance: float) -> None:
     """Raise if the fixed effects reproduce the outcome: nothing is left to explain.
 
@@ -115,7 +111,7 @@ def refuse_exact(design: Design, variance: float) -> None:
     ------
     Refusal
     """
-    y = design.y if design.offset is None else design.y - design.offset
+    y = design.y_less_offset
     if variance <= ROUNDING**2 * float((y**2).mean()) or variance <= PERFECT * float(y.var()):
         what = f"the fixed effects reproduce {design.outcome} exactly, so there is nothing left to explain"
         way_out = f"look for a predictor that is {design.outcome} under another name"

@@ -63,6 +63,11 @@ class LmmSolution:
         return -self.deviance / 2
 
     @property
+    def n_parameters(self) -> int:
+        """Fixed effects, free elements of the relative factor, and sigma."""
+        return int(self.beta.size + self.theta.size + 1)
+
+    @property
     def sd(self) -> FloatArray:
         """Standard deviations of the random effects (q,)."""
         return np.sqrt(np.diag(self.Sigma))

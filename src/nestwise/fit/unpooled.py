@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from nestwise.design.record import Design
 from nestwise.errors import Problem, Refusal
-from nestwise.fit.inference import t_rows
+from nestwise.fit.inference import information, least_squares_log_likelihood, t_rows
 from nestwise.fit.pooling import group_rows, no_pooling
+from nestwise.fit.predictions import prediction_rows, with_random_part
 from nestwise.fit.refusals import one_factor_problems, refuse, refuse_perfect
 from nestwise.fit.sweep import Swept, sweep
 from nestwise.likelihood.crossproducts import collapse
@@ -49,23 +49,14 @@ def fit_unpooled(design: Design, level: float = 0.95) -> Fit:
     refuse_perfect(design, swept, products.scale)
     names = [design.names[i] for i in swept.common]
     std_error = np.sqrt(sigma2 * np.diag(swept.gamma_cov))
-    used = design.n - swept.df
-    log_likelihood = gaussian_log_likelihood(swept.rss, design.n)
+    log_likelihood = least_squares_log_likelihood(swept.rss, design.n)
     return Fit(
-        study=design.study,
-        model=design.model,
+        **design.identity,
         engine="unpooled",
         method="OLS, group indicators" if products.q == 1 else "OLS per group",
         status=Status.OK,
-        formula=design.formula,
-        analysis_hash=design.analysis_hash,
-        n_obs=design.n,
-        n_groups=design.n_groups,
         converged=True,
-        log_likelihood=log_likelihood,
-        aic=None if log_likelihood is None else -2 * log_likelihood + 2 * (used + 1),
-        bic=None if log_likelihood is None else -2 * log_likelihood + np.log(design.n) * (used + 1),
-        n_parameters=used + 1,
+        **information(log_likelihood, design.n - swept.df + 1, design.n),
         warnings=_warnings(design, swept),
         estimates=(
             *t_rows(names, swept.gamma, std_error, float(swept.df), level),
@@ -81,15 +72,9 @@ def fit_unpooled(design: Design, level: float = 0.95) -> Fit:
     )
 
 
-def gaussian_log_likelihood(rss: float, n: int) -> float | None:
-    """Log-likelihood of least squares at the maximum likelihood variance; `None` if nothing is left."""
-    return -n / 2 * (np.log(2 * np.pi * rss / n) + 1) if rss > 0 else None
-
-
 def _warnings(design: Design, swept: Swept) -> tuple[str, ...]:
-    names = [name for term in design.random for name in term.names]
     found = []
-    for r, name in enumerate(names):
+    for r, name in enumerate(design.varying):
         missing = int((~swept.estimable[:, r]).sum())
         if missing:
             found.append(
@@ -120,16 +105,4 @@ def _predictions(design: Design, swept: Swept) -> pl.DataFrame:
     fixed = design.X[:, swept.common] @ swept.gamma
     if design.offset is not None:
         fixed = fixed + design.offset
-    fitted, start = fixed.copy(), 0
-    for term in design.random:
-        stop = start + len(term.names)
-        fitted += np.einsum("iq,iq->i", term.Z, swept.own[term.codes, start:stop])
-        start = stop
-    columns: dict[str, Any] = {
-        "row": design.rows,
-        "observed": design.y,
-        "fixed": fixed,
-        "fitted": fitted,
-        "residual": design.y - fitted,
-    }
-    return pl.DataFrame(columns)
+    return prediction_rows(design, fixed, with_random_part(design, fixed, swept.own))

@@ -169,7 +169,7 @@ def collapse(design: Design) -> CrossProducts:
     """
     _one_factor(design)
     codes = design.random[0].codes
-    y = design.y if design.offset is None else design.y - design.offset
+    y = design.y_less_offset
     X_w, T_X, beta_0, residual = _least_squares(design.X, y)
     scale = float(np.sqrt(residual @ residual / design.n))
     spread = float(np.linalg.norm(y - y.mean()) / np.sqrt(design.n))
@@ -180,7 +180,7 @@ def collapse(design: Design) -> CrossProducts:
             "look for a predictor that is the outcome under another name",
         )
         raise Refusal(problem)
-    T_Z = np.zeros((sum(len(term.names) for term in design.random),) * 2)
+    T_Z = np.zeros((len(design.varying),) * 2)
     columns: list[FloatArray] = []
     for term in design.random:
         T, Z_w = _random_columns(term, design.formula)
