@@ -38,7 +38,8 @@ def step(log_file: str | os.PathLike[str]) -> Iterator[None]:
     logger.handlers[:] = [terminal, book]
     logger.propagate = False
     try:
-        yield
+        with _libraries_in_book(book):
+            yield
     except NestwiseError as error:
         for problem in error.problems:
             logger.error("%s", problem)
@@ -51,6 +52,34 @@ def step(log_file: str | os.PathLike[str]) -> Iterator[None]:
         for handler in (terminal, book):
             logger.removeHandler(handler)
         book.close()
+
+
+@contextmanager
+def _libraries_in_book(book: logging.Handler) -> Iterator[None]:
+    """Keep the terminal to ourselves: what other libraries warn of goes to the log, the rest nowhere.
+
+    PyMC and arviz_plots send their INFO to the terminal if they find no handler at the root when imported.
+    """
+    root = logging.getLogger()
+    guest = _Warnings(book)
+    root.addHandler(guest)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.removeHandler(guest)
+
+
+class _Warnings(logging.Handler):
+    """Hands warnings, and nothing less, on to another handler."""
+
+    def __init__(self, book: logging.Handler) -> None:
+        super().__init__(logging.WARNING)
+        self.book = book
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.book.handle(record)
 
 
 class _OneLine(logging.Formatter):
