@@ -45,8 +45,8 @@ def sensitivity_sentence(record: ReportRecord) -> str:
         return ""
     if not flagged:
         return (
-            f" Making the priors of `{record.main_model}` weaker or stronger would change none of its "
-            "results noticeably."
+            f" Making the priors of `{record.main_model}` somewhat weaker or stronger would change "
+            "none of its results noticeably."
         )
     names = [quantity(record.study, row["component"], row["group"], row["term"]).text for row in flagged]
     return f" The choice of priors matters for {several(names, 4)} of `{record.main_model}`: see below."
