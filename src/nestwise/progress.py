@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from nestwise.errors import NestwiseError
+from nestwise.storage import alive
 
 
 @contextmanager
@@ -27,6 +30,7 @@ def step(log_file: str | os.PathLike[str]) -> Iterator[None]:
         With code 1 after any error. A `NestwiseError` is said in its own sentences; of an
         unexpected error the terminal shows one sentence that names the log.
     """
+    _follow_run(os.environ.get("NESTWISE_RUN"))
     path = Path(log_file)
     path.parent.mkdir(parents=True, exist_ok=True)
     terminal = logging.StreamHandler(sys.stderr)
@@ -52,6 +56,23 @@ def step(log_file: str | os.PathLike[str]) -> Iterator[None]:
         for handler in (terminal, book):
             logger.removeHandler(handler)
         book.close()
+
+
+def _follow_run(run: str | None) -> None:
+    """Stop this process as soon as the run that started it is no more.
+
+    A step that outlived a killed run could otherwise overwrite what the next run has made of a
+    changed study.
+    """
+    if not run or not run.isdigit():
+        return
+
+    def watch() -> None:
+        while alive(int(run)):
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

@@ -23,12 +23,13 @@ def _partial(final: Path) -> Path:
     neither may touch what the other has begun.
     """
     for left in final.parent.glob(f".{glob.escape(final.name)}.{HOST}-*.partial"):
-        if not _alive(int(left.name.removesuffix(".partial").rpartition("-")[2])):
+        if not alive(int(left.name.removesuffix(".partial").rpartition("-")[2])):
             shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
     return final.with_name(f".{final.name}.{HOST}-{os.getpid()}.partial")
 
 
-def _alive(process: int) -> bool:
+def alive(process: int) -> bool:
+    """Whether a process of this machine runs."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

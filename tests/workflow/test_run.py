@@ -101,7 +101,8 @@ def test_a_model_that_cannot_be_fitted_is_a_row_and_not_a_dead_run(workspace):
     assert "dosis" in (workspace.folder / "results/clinics/report.html").read_text()
 
 
-def test_a_killed_run_is_completed_with_the_same_numbers(finished_run, workspace):
+@pytest.mark.parametrize("jobs_die_too", [True, False], ids=["with its jobs", "alone"])
+def test_a_killed_run_is_completed_with_the_same_numbers(finished_run, workspace, jobs_die_too):
     running = subprocess.Popen(
         workspace.command("--cores", "2"),
         cwd=workspace.folder,
@@ -116,7 +117,7 @@ def test_a_killed_run_is_completed_with_the_same_numbers(finished_run, workspace
     while not (fits.exists() and any(fits.iterdir())) and time.monotonic() < deadline:
         assert running.poll() is None
         time.sleep(0.05)
-    os.killpg(running.pid, signal.SIGKILL)
+    (os.killpg if jobs_die_too else os.kill)(running.pid, signal.SIGKILL)
     running.wait()
     assert not (workspace.folder / "results/clinics/report.html").exists()
     done = workspace.snakemake("--cores", "2")

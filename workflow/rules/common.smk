@@ -1,6 +1,5 @@
 # What the rules have in common: functions only. Study files are read and checked here, before any
 # job starts, so that a mistake in one of them costs a second and is said in a sentence.
-import fcntl
 import os
 import sys
 from pathlib import Path
@@ -20,26 +19,6 @@ for _name in (
     "POLARS_MAX_THREADS",
 ):
     os.environ.setdefault(_name, "1")
-
-
-def forget_killed_run(state=Path(".snakemake")):
-    """Remove the locks of a run that was killed, so that the same command completes it.
-
-    The system releases a file lock when its process dies, however it dies: who gets this one knows
-    that no other run of this folder is alive. The lock is held as long as the handle returned.
-    """
-    state.mkdir(exist_ok=True)
-    handle = open(state / "alive", "w")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return handle
-    for lock in state.glob("locks/*.lock"):
-        lock.unlink(missing_ok=True)
-    return handle
-
-
-ALIVE = forget_killed_run()
 
 
 def source_of(file, roots):
