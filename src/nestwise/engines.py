@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -82,13 +82,23 @@ def fit_model(
         )
         fit = _engine(engine, model, seed=seed, level=level, cores=cores)(design)
     except NestwiseError as error:
-        fit = replace(unfitted, reason=" ".join(str(error).split("\n")))
+        fit = replace(unfitted, reason=_sentences(error, model.formula, dataset.variables))
     except Exception as error:
         log.exception("%s by %s broke", name, engine)
         what = f"{type(error).__name__}: {error}".rstrip(".")
         reason = f"The engine broke ({what}); the log of this fit has the details."
         fit = replace(unfitted, status=Status.FAILED, reason=reason)
     return replace(fit, seconds=time.perf_counter() - started)
+
+
+def _sentences(error: NestwiseError, formula: str, columns: Collection[str]) -> str:
+    """Why there is no fit. The formula stands in a column of its own; names keep their case."""
+    said = []
+    for problem in error.problems:
+        text = str(replace(problem, where="") if problem.where == formula else problem)
+        named = text.split(maxsplit=1)[0] in columns
+        said.append(text if named else text[0].upper() + text[1:])
+    return " ".join(said)
 
 
 def _engine(engine: str, model: Model, *, seed: int, level: float, cores: int) -> Callable[[Design], Fit]:

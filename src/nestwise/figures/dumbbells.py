@@ -74,8 +74,11 @@ def _dumbbell_marks(axes: Axes, shown: pl.DataFrame, places: FloatArray) -> None
             zorder=3,
             label=notion.label,
         )
-    if np.ptp(common[np.isfinite(common)]) <= 1e-9 * max(1.0, float(np.nanmax(np.abs(common)))):
-        axes.axvline(common[0], color=COMPLETE.color, linewidth=1.5, zorder=1.5, label=COMPLETE.label)
+    known = common[np.isfinite(common)]
+    if not known.size:  # no fixed effect is their common value: groups move toward 0
+        return
+    if np.ptp(known) <= 1e-9 * max(1.0, float(np.abs(known).max())):
+        axes.axvline(known[0], color=COMPLETE.color, linewidth=1.5, zorder=1.5, label=COMPLETE.label)
     else:
         axes.scatter(
             common,

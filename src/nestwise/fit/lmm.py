@@ -179,7 +179,7 @@ def _limits(interval: Interval | None, level: float) -> dict[str, Any]:
 
 def _interval_warnings(intervals: Intervals) -> tuple[str, ...]:
     return tuple(
-        f"no profile interval of {' '.join(key)}: {interval.failure}"
+        f"There is no profile interval of {' '.join(key)}: {interval.failure}."
         for key, interval in intervals.items()
         if interval.failure is not None
     )
@@ -208,14 +208,14 @@ def notes_on_derived(design: Design) -> list[str]:
     """What a reader must know of the derived rows."""
     names = design.varying
     notes = [
-        "design_effect is 1 + (m - 1) icc with m the average group size as a row sees it, "
-        f"sum n_j^2 / n = {kish_size(design):.4g}",
+        "The design_effect is 1 + (m - 1) icc with m the average group size as a row sees it, "
+        f"sum n_j^2 / n = {kish_size(design):.4g}.",
     ]
     if len(names) > 1 and INTERCEPT in names:
         others = ", ".join(name for name in names if name != INTERCEPT)
         notes.append(
-            f"icc, design_effect, variance_ratio and break_even_n hold where {others} are 0; variance_share "
-            "is averaged over the rows"
+            f"The icc, design_effect, variance_ratio and break_even_n hold where {others} are 0; "
+            "variance_share is averaged over the rows."
         )
     return notes
 
@@ -255,8 +255,8 @@ def _verdict(design: Design, optimum: Optimum) -> tuple[Status, str | None, tupl
     if not optimum.converged:
         messages = "; ".join(dict.fromkeys(run["message"] for run in optimum.record["runs"]))
         reason = (
-            f"the search for the optimum ended without satisfying the criteria (gradient "
-            f"{optimum.record['gradient_norm']:.2g}; {messages}); let fewer coefficients vary by {group}"
+            f"The search for the optimum ended without satisfying the criteria (gradient "
+            f"{optimum.record['gradient_norm']:.2g}; {messages}); let fewer coefficients vary by {group}."
         )
         return Status.NOT_CONVERGED, reason, (reason,)
     if not optimum.singular:
@@ -264,14 +264,14 @@ def _verdict(design: Design, optimum: Optimum) -> tuple[Status, str | None, tupl
     several = sum(len(term.names) for term in design.random) > 1
     if several:
         reason = (
-            f"the covariance of the effects that vary by {group} has lost rank: a standard deviation is "
+            f"The covariance of the effects that vary by {group} has lost rank: a standard deviation is "
             "estimated as 0 or a correlation as 1 or -1; drop the correlation (||), then a varying slope, or "
-            "use the engine pymc"
+            "use the engine pymc."
         )
     else:
         reason = (
-            f"the standard deviation by {group} is estimated as 0: the groups differ no more "
+            f"The standard deviation by {group} is estimated as 0: the groups differ no more "
             "than chance would have it; leave the random effect out, or use the engine pymc for its "
-            "plausible range"
+            "plausible range."
         )
     return Status.SINGULAR, reason, (reason,)

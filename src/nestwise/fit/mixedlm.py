@@ -206,16 +206,20 @@ def _as_solution(state: LmmState, peer: _Peer) -> LmmSolution:
 def _status(state: LmmState, peer: _Peer) -> tuple[Status, str | None]:
     if not peer.converged and not state.optimum.singular:
         return Status.NOT_CONVERGED, (
-            "statsmodels did not converge even from the optimum of `lmm`, and its estimates are where it "
-            "stopped: use those of lmm, which satisfy the criteria of convergence"
+            "Statsmodels did not converge even from the optimum of `lmm`, and its estimates are where it "
+            "stopped: use those of lmm, which satisfy the criteria of convergence."
             if state.optimum.converged
-            else "neither statsmodels nor `lmm` converged; let fewer coefficients vary"
+            else "Neither statsmodels nor `lmm` converged; let fewer coefficients vary."
         )
     if state.optimum.singular:
+        way_out = (
+            "drop the correlation (||), then a varying slope, or use the engine pymc"
+            if state.products.q > 1
+            else "leave the random effect out, or use the engine pymc for the plausible range of its SD"
+        )
         return Status.SINGULAR, (
-            "the covariance of the random effects has lost rank, where statsmodels cannot evaluate its "
-            "likelihood: it was evaluated next to that point; drop the correlation (||), then a varying "
-            "slope, or use the engine pymc"
+            "The covariance of the random effects has lost rank, where statsmodels cannot evaluate its "
+            f"likelihood: it was evaluated next to that point; {way_out}."
         )
     return Status.OK, None
 
@@ -227,7 +231,10 @@ def _warnings(state: LmmState, peer: _Peer, reason: str | None) -> tuple[str, ..
         for message in peer.messages
         if state.optimum.singular or not message.startswith(BOUNDARY_MESSAGE)
     )
-    return (*([reason] if reason else []), *(f"statsmodels: {message}" for message in relevant))
+    return (
+        *([reason] if reason else []),
+        *(f"Statsmodels says: {message.strip().rstrip('.')}." for message in relevant),
+    )
 
 
 def _referee(design: Design, state: LmmState, peer: _Peer) -> tuple[tuple[Check, ...], dict[str, Any]]:
@@ -249,7 +256,7 @@ def _referee(design: Design, state: LmmState, peer: _Peer) -> tuple[tuple[Check,
             float(gap) if finite else None,
             LOG_LIKELIHOOD_LIMIT,
             close,
-            f"log-likelihood {theirs:.6f} by statsmodels {where}, "
+            f"Log-likelihood {theirs:.6f} by statsmodels {where}, "
             f"{ours.log_likelihood:.6f} by lmm: {verdict}.",
         ),
         Check(
@@ -257,7 +264,7 @@ def _referee(design: Design, state: LmmState, peer: _Peer) -> tuple[tuple[Check,
             float(se_gaps.max()),
             STD_ERROR_LIMIT,
             same,
-            f"of the standard errors of statsmodels and lmm, those of {worst} differ most: {se_verdict}.",
+            f"Of the standard errors of statsmodels and lmm, those of {worst} differ most: {se_verdict}.",
         ),
     )
     joint = peer.joint_std_error

@@ -137,15 +137,15 @@ def _errors(
     cr2, df, cr1 = cluster_robust(Q, back, residual, term.codes, term.n_groups)
     if not np.all((cr2 > 0) & (df > 0) & np.isfinite(df)):
         warning = (
-            f"the {term.n_groups} groups of {term.group} are too few for cluster-robust standard errors of "
-            f"{p} fixed effects: the conventional ones are shown, which take the rows for independent"
+            f"The {term.n_groups} groups of {term.group} are too few for cluster-robust standard errors of "
+            f"{p} fixed effects: the conventional ones are shown, which take the rows for independent."
         )
         return "OLS", conventional, float(n - p), record, (warning,)
     record |= {"group": term.group, "CR1": cr1.tolist(), "CR2": cr2.tolist(), "CR2_df": df.tolist()}
     warnings: tuple[str, ...] = ()
     if term.n_groups < FEW_GROUPS:
         warnings = (
-            f"{term.group} has {term.n_groups} groups, fewer than {FEW_GROUPS}: cluster-robust standard "
-            "errors are uncertain, and the degrees of freedom of the t tests say by how much",
+            f"The factor {term.group} has {term.n_groups} groups, fewer than {FEW_GROUPS}: cluster-robust "
+            "standard errors are uncertain, and the degrees of freedom of the t tests say by how much.",
         )
     return "OLS, CR2", cr2, df, record, warnings

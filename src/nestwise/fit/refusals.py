@@ -34,14 +34,14 @@ def gaussian_problems(design: Design, *, engine: str) -> list[Problem]:
                 f"`{engine}` fits a Gaussian outcome with identity link, and this model is "
                 f"{design.family} with link {design.link}",
                 design.formula,
-                "choose an engine for that family, such as glmm or pymc",
+                "no engine of this version fits that family yet",
             )
         )
     y = design.y_less_offset
     if y.size and np.ptp(y) == 0:
         problems.append(
             Problem(
-                f"{design.outcome} is the same in every row",
+                f"the outcome {design.outcome} is the same in every row",
                 design.formula,
                 "check the column and how missing values are coded",
             )
@@ -76,10 +76,12 @@ def one_factor_problems(design: Design, *, engine: str) -> list[Problem]:
     names = design.varying
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        what = f"{' and '.join(twice)} varies by {factors[0]} in more than one term"
+        what = f"the coefficient of {' and '.join(twice)} varies by {factors[0]} in more than one term"
         problems.append(Problem(what, where, "write it in one pair of brackets only"))
     if design.random[0].n_groups < 2:
-        what = f"{factors[0]} has one group, so nothing can be said of the variation between groups"
+        what = (
+            f"the factor {factors[0]} has one group, so nothing can be said of the variation between groups"
+        )
         way_out = "leave the random effects out, or use a grouping factor with more groups"
         problems.append(Problem(what, where, way_out))
     return problems

@@ -78,8 +78,8 @@ def _warnings(design: Design, swept: Swept) -> tuple[str, ...]:
         missing = int((~swept.estimable[:, r]).sum())
         if missing:
             found.append(
-                f"{missing} of {swept.estimable.shape[0]} groups of {design.random[0].group} alone do not "
-                f"determine {name}: they have no no-pooling estimate of it"
+                f"{missing} of {swept.estimable.shape[0]} groups of {design.random[0].group} cannot "
+                f"determine {name} alone, and have no no-pooling estimate of it."
             )
     return tuple(found)
 

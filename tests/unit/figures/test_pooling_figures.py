@@ -62,6 +62,12 @@ def test_dumbbells_run_from_own_to_pooled(groups, wording):
     assert "The longest way is that of" in drawing.caption
 
 
+def test_dumbbells_without_a_common_value(groups, wording):
+    """`y ~ 0 + x + (1 | g)`: no fixed effect is what the intercepts are shrunk toward."""
+    none = groups.with_columns(pl.lit(None, dtype=pl.Float64).alias("complete_pooling"))
+    assert offsets(shrinkage(none, wording, group="g").figure.axes[0]) == [12, 12]
+
+
 def test_two_coefficients_make_a_plane_with_ellipses(make_groups, wording):
     groups = make_groups(terms=(INTERCEPT, "x"))
     covariance = np.array([[1.0, 0.3], [0.3, 2.0]])

@@ -65,7 +65,8 @@ def test_singular(make_design):
     assert fit.singular
     assert rows(fit)["sd", "(Intercept)"].estimate == 0.0
     assert rows(fit)["derived", "break_even_n"].estimate is None
-    assert "next to that point" in fit.reason
+    assert "next to that point; leave the random effect out" in fit.reason
+    assert all(said[0].isupper() and said.endswith(".") for said in fit.warnings)
     assert fit.checks[0].ok
 
 

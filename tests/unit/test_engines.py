@@ -1,0 +1,48 @@
+"""Whatever happens, the answer is a row that says why, in sentences."""
+
+import polars as pl
+import pytest
+
+from nestwise.config.study import Model
+from nestwise.data.dataset import Dataset, VariableInfo
+from nestwise.engines import fit_model
+from nestwise.results import Status
+
+
+@pytest.fixture
+def dataset():
+    frame = pl.DataFrame(
+        {
+            ".row": [1, 2, 3, 4, 5, 6],
+            "y": [1.0, 2.5, 3.0, 4.5, 5.0, 7.0],
+            "g": pl.Series(["a", "a", "b", "b", "c", "c"], dtype=pl.Enum(["a", "b", "c"])),
+            "h": pl.Series(["k", "l"] * 3, dtype=pl.Enum(["k", "l"])),
+        }
+    )
+    variables = {
+        "y": VariableInfo("y", "continuous", True, ()),
+        "g": VariableInfo("g", "categorical", True, ("a", "b", "c")),
+        "h": VariableInfo("h", "categorical", True, ("k", "l")),
+    }
+    return Dataset("study", frame.lazy(), variables, {"g": None, "h": None}, None, ())
+
+
+@pytest.mark.parametrize(
+    ("model", "engine", "beginning"),
+    [
+        ({"formula": "y ~ 1"}, "lmm", "The model has no random effects; "),
+        ({"formula": "y ~ 1 + (1 | g) + (1 | h)"}, "lmm", "`lmm` takes one grouping factor so far"),
+        ({"formula": "y ~ z + (1 | g)"}, "lmm", 'Formula "y ~ z + (1 | g)": there is no column z'),
+        ({"formula": "y ~ 1 + (1 | g)"}, "glmm", "The engine glmm is not part of this version"),
+        (
+            {"formula": "y ~ 1 + (1 | g)", "residual": {"structure": "ar1", "time": "y"}},
+            "lmm",
+            "The residual structure ar1 is not part of this version",
+        ),
+    ],
+)
+def test_a_refused_fit_says_why_in_a_sentence(dataset, model, engine, beginning):
+    fit = fit_model(dataset, "m", Model(engines=[engine], **model), engine)
+    assert fit.status == Status.REFUSED
+    assert fit.reason.startswith(beginning)
+    assert fit.reason.endswith(".")
