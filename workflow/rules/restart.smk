@@ -41,4 +41,4 @@ def remove_output(path):
 ALIVE = forget_killed_run()
 
 # Jobs stop when the run that started them is no more (see nestwise.progress).
-os.environ["NESTWISE_RUN"] = str(os.getpid())
+os.environ.update(NESTWISE_RUN=str(os.getpid()))
