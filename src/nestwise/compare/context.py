@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
 
-from nestwise.compare.numbers import interval, p_value, with_error
 from nestwise.compare.reading import Answer, Reading, noun
 from nestwise.config.study import Study
+from nestwise.numbers import interval, p_value, with_error
 
 Covariance = Mapping[str, Mapping[str, float]]
 """Covariance of the fixed effects, by term and term."""

@@ -10,16 +10,9 @@ from typing import Any
 
 import polars as pl
 
-from nestwise.compare.numbers import (
-    count,
-    decimals_for,
-    fixed,
-    percent,
-    plain,
-    plural,
-    several,
-)
 from nestwise.config.study import Study
+from nestwise.names import plural, several
+from nestwise.numbers import count, decimals_for, fixed, percent, say
 
 INTERCEPT = "(Intercept)"
 PARTIAL_ENGINES = ("lmm", "glmm", "pymc", "mixedlm")
@@ -102,12 +95,12 @@ def read_variance(found: Answer) -> list[Reading]:
     taus = {group: found.value("sd", INTERCEPT, group) or 0.0 for group in varying}
     total = sigma**2 + sum(tau**2 for tau in taus.values())
     parts = [
-        f"{percent(tau**2 / total)} lies between {plural(noun(found.study, group))} (SD {plain(tau)})"
+        f"{percent(tau**2 / total)} lies between {plural(noun(found.study, group))} (SD {say(tau)})"
         for group, tau in taus.items()
     ]
     left = "the variance" if found.fixed_terms() == (INTERCEPT,) else "the variance the predictors leave"
     sentences = [
-        f"Of {left}, {several(parts)} and {percent(sigma**2 / total)} within them (SD {plain(sigma)})."
+        f"Of {left}, {several(parts)} and {percent(sigma**2 / total)} within them (SD {say(sigma)})."
     ]
     if len(taus) == 1:
         group, tau = next(iter(taus.items()))
@@ -128,7 +121,7 @@ def _design_effect(found: Answer, group: str, icc: float) -> list[str]:
         f"Because rows of one {noun(found.study, group)} resemble each other, {count(found.n_obs)} rows "
         f"say as "
         f"much about the overall mean as about {count(round(worth))} independent ones would (design effect "
-        f"{plain(effect, 2)})."
+        f"{say(effect, 2)})."
     ]
 
 
@@ -149,7 +142,7 @@ def read_weight(found: Answer) -> list[Reading]:
             continue
         rows = (sigma / tau) ** 2
         own = "common mean" if found.fixed_terms() == (INTERCEPT,) else "common regression line"
-        about = plain(rows, 2) if rows < 9.5 else count(round(rows))
+        about = say(rows, 2) if rows < 9.5 else count(round(rows))
         about = f"{rows:.0f}" if 1.5 <= rows < 9.5 else about
         noted = "one observation" if rows < 1.5 else f"about {about} observations"
         start = (
@@ -159,7 +152,7 @@ def read_weight(found: Answer) -> list[Reading]:
         )
         readings.append(
             f"{start} better served by its own data than by the {own} "
-            f"(σ²/τ² = {plain(sigma)}²/{plain(tau)}² = {plain(rows, 2)})."
+            f"(σ²/τ² = {say(sigma)}²/{say(tau)}² = {say(rows, 2)})."
         )
     return [Reading("weight", found.model, sentence) for sentence in readings]
 
@@ -186,7 +179,7 @@ def _farthest(found: Answer, group: str, term: str, top: Mapping[str, Any], move
     decimals = decimals_for(top["partial_pooling_se"] or top["moved"])
     what = "intercept" if term == INTERCEPT else f"slope of {term}"
     weight = (
-        f", its own data weighing {plain(top['pooling_factor'], 2)}"
+        f", its own data weighing {say(top['pooling_factor'], 2)}"
         if term == INTERCEPT and top["pooling_factor"] is not None
         else ""
     )
@@ -201,7 +194,7 @@ def _farthest(found: Answer, group: str, term: str, top: Mapping[str, Any], move
         f"after partial pooling{weight}."
     )
     if term == INTERCEPT and low is not None and high is not None and high - low > 0.005:
-        sentence += f" The weights run from {plain(low, 2)} to {plain(high, 2)}."
+        sentence += f" The weights run from {say(low, 2)} to {say(high, 2)}."
     return sentence
 
 
@@ -253,7 +246,7 @@ def read_level2(answers: Sequence[Answer], hashes: Mapping[str, str]) -> list[Re
                 groups = plural(noun(large.study, group))
                 sentence = (
                     f"With {several(added, 4)} in the model (`{large.model}` after `{small.model}`) the "
-                    f"{what} {groups} goes from {plain(before)} to {plain(after)}: {several(added, 4)} "
+                    f"{what} {groups} goes from {say(before)} to {say(after)}: {several(added, 4)} "
                     f"{moved}."
                 )
                 readings.append(Reading("level2", large.model, sentence))

@@ -11,19 +11,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from nestwise.figures.drawing import (
-    Drawing,
-    FloatArray,
-    Wording,
-    cannot,
-    column,
-    drawn,
-    plain,
-    plural,
-    say,
-    span,
-)
+from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, column, drawn, plain, span
 from nestwise.figures.theme import INK, MUTED, PARTIAL, RASTER_ABOVE, new_figure, quiet
+from nestwise.names import counted
+from nestwise.numbers import say
 
 LABELS_UP_TO = 90
 ONE_COLUMN_UP_TO = 36
@@ -99,7 +90,7 @@ def caterpillar(
     away = int(bars.away.sum())
     caption = _caption(rows, wording, (group, term), level=level, comparison=comparison, away=away)
     alt = (
-        f"Caterpillar plot of {plural(rows.height, wording.group(group))} in order of their effect on the "
+        f"Caterpillar plot of {counted(rows.height, wording.group(group))} in order of their effect on the "
         f"{wording.coefficient(term)}, from {wording.who(group, rows['label'][-1])} to "
         f"{wording.who(group, rows['label'][0])}, with intervals; "
         f"{away} intervals exclude zero."

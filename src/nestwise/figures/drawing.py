@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -117,37 +116,6 @@ def squared(unit: str) -> str:
 def exact(value: float) -> str:
     """Return a value as a tick or a sentence quotes it from data: no zeros added."""
     return f"{value:.6g}".replace("-", "−")
-
-
-def say(value: float | None, digits: int = 3) -> str:
-    """A number for a sentence: `digits` significant, no exponent where a person would not write one."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    if value == 0:
-        return "0"
-    size = math.floor(math.log10(abs(value)))
-    if not -5 < size < 9:
-        return f"{value:.{digits - 1}e}".replace("-", "−")
-    return f"{value:,.{max(0, digits - 1 - size)}f}".replace("-", "−")
-
-
-def with_unit(value: float | None, unit: str | None, digits: int = 3) -> str:
-    """A number and its unit."""
-    return f"{say(value, digits)} {unit}" if unit else say(value, digits)
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 county`, `85 counties`: good enough for the labels studies use."""
-    if count == 1:
-        return f"1 {noun}"
-    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
-        return f"{count:,} {noun[:-1]}ies"
-    return f"{count:,} {noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
-
-
-def listed(names: list[str]) -> str:
-    """`a, b and c`."""
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
 def cannot(figure: str, why: str) -> Refusal:

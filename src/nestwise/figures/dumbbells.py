@@ -6,19 +6,10 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 
-from nestwise.figures.drawing import (
-    INTERCEPT,
-    Drawing,
-    FloatArray,
-    Wording,
-    cannot,
-    column,
-    evenly,
-    plain,
-    plural,
-    say,
-)
+from nestwise.figures.drawing import INTERCEPT, Drawing, FloatArray, Wording, cannot, column, evenly, plain
 from nestwise.figures.theme import COMPLETE, MUTED, NO, PAPER, PARTIAL, new_figure, quiet
+from nestwise.names import counted
+from nestwise.numbers import say
 
 DUMBBELLS_UP_TO = 60
 
@@ -52,7 +43,7 @@ def dumbbells(rows: pl.DataFrame, wording: Wording, group: str, term: str) -> Dr
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3)
     caption = _dumbbell_caption(rows, shown, wording, group)
     alt = (
-        f"For {plural(shown.height, name)}, smallest first, a line from the no-pooling to the "
+        f"For {counted(shown.height, name)}, smallest first, a line from the no-pooling to the "
         "partial-pooling estimate; lines are longest for the smallest groups and point to the common value."
     )
     kept = ["label", "n", "no_pooling", "complete_pooling", "partial_pooling", "pooling_factor"]

@@ -6,17 +6,9 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from nestwise.figures.drawing import (
-    INTERCEPT,
-    Drawing,
-    Wording,
-    cannot,
-    drawn,
-    plain,
-    say,
-    span,
-)
+from nestwise.figures.drawing import INTERCEPT, Drawing, Wording, cannot, drawn, plain, span
 from nestwise.figures.theme import ENGINE_NOTIONS, INK, new_figure, quiet
+from nestwise.numbers import say
 
 PANELS = 16
 ENGINES = ("pooled", "lmm", "mixedlm", "pymc")

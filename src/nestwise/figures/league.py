@@ -7,8 +7,9 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from nestwise.figures.caterpillar import LABELS_UP_TO, ONE_COLUMN_UP_TO, ordered_effects
-from nestwise.figures.drawing import Drawing, Wording, cannot, column, drawn, listed, plain, plural
+from nestwise.figures.drawing import Drawing, Wording, cannot, column, drawn, plain
 from nestwise.figures.theme import GRID, PARTIAL, RASTER_ABOVE, new_figure, quiet
+from nestwise.names import counted, several
 
 
 @drawn
@@ -51,7 +52,7 @@ def league(
     figure = _league_figure(table, wording, group)
     caption = _league_caption(table, wording, group, term, level)
     alt = (
-        f"Ranks of {plural(rows.height, wording.group(group))} with intervals; most intervals overlap "
+        f"Ranks of {counted(rows.height, wording.group(group))} with intervals; most intervals overlap "
         "and only "
         "the ends of the list are set apart."
     )
@@ -149,7 +150,7 @@ def _league_caption(table: pl.DataFrame, wording: Wording, group: str, term: str
     return (
         f"Expected rank on the {wording.coefficient(term)} with {level:.0%} rank intervals. The three "
         "highest are "
-        f"{listed(top)}, yet even {wording.who(group, first['label'])} may rank anywhere from "
+        f"{several(top)}, yet even {wording.who(group, first['label'])} may rank anywhere from "
         f"{first['rank_lower']:.0f} to "
         f"{first['rank_upper']:.0f}; the typical interval spans {width:.0f} of {count} ranks, and "
         f"{_counted(above, name)} can be placed in the upper half with confidence, "
@@ -159,4 +160,4 @@ def _league_caption(table: pl.DataFrame, wording: Wording, group: str, term: str
 
 
 def _counted(count: int, name: str) -> str:
-    return f"only {plural(count, name)}" if count else f"no {name}"
+    return f"only {counted(count, name)}" if count else f"no {name}"

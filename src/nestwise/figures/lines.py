@@ -16,11 +16,11 @@ from nestwise.figures.drawing import (
     evenly,
     exact,
     plain,
-    plural,
-    say,
     span,
 )
 from nestwise.figures.theme import COMPLETE, MUTED, NO, PARTIAL, new_figure, quiet
+from nestwise.names import counted
+from nestwise.numbers import say
 
 PANELS = 12
 COLUMNS = 4
@@ -195,7 +195,7 @@ def _caption(
     which = (
         f"All {count} groups"
         if count == available
-        else f"{count} of {plural(available, name)}, from the smallest to the largest and with the most "
+        else f"{count} of {counted(available, name)}, from the smallest to the largest and with the most "
         "extreme lines"
     )
     sentences = [

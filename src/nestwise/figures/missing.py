@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 
-from nestwise.figures.drawing import Drawing, Wording, cannot, drawn, plain, plural
+from nestwise.figures.drawing import Drawing, Wording, cannot, drawn, plain
 from nestwise.figures.theme import GRID, NO, PARTIAL, new_figure, quiet
+from nestwise.names import counted
 
 PATTERNS = 10
 VARIABLES = 20
@@ -56,7 +57,7 @@ def missingness(frame: pl.LazyFrame, variables: list[str], wording: Wording) -> 
     whole = int(patterns.filter(~pl.any_horizontal(holed))[".rows"].sum())
     most = max(zip(counts, variables, strict=True))
     caption = (
-        f"{whole / total:.0%} of {plural(total, 'row')} are complete. {wording.name(most[1])} lacks most "
+        f"{whole / total:.0%} of {counted(total, 'row')} are complete. {wording.name(most[1])} lacks most "
         "values "
         f"({most[0]:,}, {most[0] / total:.1%}). Each line is a pattern: filled squares are missing together."
     )

@@ -8,8 +8,9 @@ from textwrap import wrap
 import polars as pl
 from matplotlib.axes import Axes
 
-from nestwise.figures.drawing import INTERCEPT, Drawing, Wording, cannot, drawn, plain, say, squared
+from nestwise.figures.drawing import INTERCEPT, Drawing, Wording, cannot, drawn, plain, squared
 from nestwise.figures.theme import COMPLETE, NOTIONS, PAPER, Notion, new_figure, quiet
+from nestwise.numbers import say
 
 RESIDUAL = "residual"
 _LEVELS = ("partial_pooling", "pymc", "lmm", "mixedlm")

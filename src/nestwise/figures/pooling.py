@@ -7,18 +7,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from nestwise.figures.drawing import (
-    INTERCEPT,
-    Drawing,
-    FloatArray,
-    Wording,
-    cannot,
-    column,
-    drawn,
-    plural,
-    say,
-    span,
-)
+from nestwise.figures.drawing import INTERCEPT, Drawing, FloatArray, Wording, cannot, column, drawn, span
 from nestwise.figures.theme import (
     COMPLETE,
     GRID,
@@ -32,6 +21,8 @@ from nestwise.figures.theme import (
     new_figure,
     quiet,
 )
+from nestwise.names import counted
+from nestwise.numbers import say
 
 BARS_UP_TO = 400
 """Groups above which standard-error bars would be one grey block."""
@@ -96,7 +87,7 @@ def pooling_by_size(
     caption = _by_size_caption(rows, wording, group, term, crossover)
     alt = (
         f"Two scatter plots of the {wording.coefficient(term)} of "
-        f"{plural(rows.height, wording.group(group))} "
+        f"{counted(rows.height, wording.group(group))} "
         "against group size. Estimates without pooling scatter widely where groups are small; with partial "
         "pooling the same groups lie close to the common line."
     )
@@ -222,7 +213,7 @@ def _by_size_caption(
     name, what = wording.group(group), wording.coefficient(term)
     sentences = [
         f"Each mark is the {what} of one {name}, with one standard error: alone on the left, partially "
-        f"pooled on the right. The estimates of {plural(rows.height, name)} spread by "
+        f"pooled on the right. The estimates of {counted(rows.height, name)} spread by "
         f"{say(spread[0], 2)} (SD) without pooling and by {say(spread[1], 2)} with it."
     ]
     if small["n"] < large["n"] and small["no_pooling"] is not None:
@@ -306,7 +297,7 @@ def pooling_factor(
         )
     axes.axhline(0.5, color=GRID, linewidth=1.2, zorder=1)
     axes.legend(loc="best")
-    alt = f"Pooling factor of {plural(rows['label'].n_unique(), name)} rising with group size toward 1."
+    alt = f"Pooling factor of {counted(rows['label'].n_unique(), name)} rising with group size toward 1."
     caption = _factor_caption(rows, wording, name, variance_ratio)
     return Drawing(
         "pooling_factor", figure, caption, alt, rows.select("label", "term", "n", "pooling_factor")

@@ -19,11 +19,11 @@ from nestwise.figures.drawing import (
     column,
     drawn,
     evenly,
-    listed,
     plain,
-    say,
 )
 from nestwise.figures.theme import CHAIN_COLORS, INK, MUTED, NOTIONS, Notion, new_figure, quiet
+from nestwise.names import several
+from nestwise.numbers import say
 
 PARAMETERS = 8
 POINTS_A_CHAIN = 200
@@ -276,7 +276,9 @@ def trace_rank(
         caption += f" {POINTS_A_CHAIN} evenly spaced draws of each chain are drawn, all are ranked."
     if len(names) < len(available):
         caption += f" {len(names)} of {len(available)} parameters are shown."
-    alt = f"Trace and rank plots of {len(names)} parameters: " + listed([plain(name) for name in names]) + "."
+    alt = (
+        f"Trace and rank plots of {len(names)} parameters: " + several([plain(name) for name in names]) + "."
+    )
     return Drawing("trace_rank", figure, caption, alt, pl.concat(frames))
 
 

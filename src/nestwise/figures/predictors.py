@@ -6,18 +6,11 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 
-from nestwise.figures.drawing import (
-    Drawing,
-    Wording,
-    cannot,
-    column,
-    drawn,
-    plural,
-    say,
-    span,
-)
+from nestwise.figures.drawing import Drawing, Wording, cannot, column, drawn, span
 from nestwise.figures.pooling import BARS_UP_TO, coefficient_rows
 from nestwise.figures.theme import COMPLETE, PARTIAL, RASTER_ABOVE, new_figure, quiet
+from nestwise.names import counted
+from nestwise.numbers import say
 
 
 @drawn
@@ -71,7 +64,7 @@ def group_level_predictor(
         " ".join(sentences) + " Bars are one standard error; the line is what the model expects of a group."
     )
     alt = (
-        f"Coefficients of {plural(tables[0].height, wording.group(group))} against "
+        f"Coefficients of {counted(tables[0].height, wording.group(group))} against "
         f"{wording.name(predictor)} with the "
         "fitted group-level line; groups scatter around it."
     )

@@ -18,11 +18,11 @@ from nestwise.figures.drawing import (
     evenly,
     exact,
     plain,
-    plural,
-    say,
     span,
 )
 from nestwise.figures.theme import COMPLETE, INK, MUTED, NO, RASTER_ABOVE, new_figure, quiet
+from nestwise.names import counted
+from nestwise.numbers import say, with_unit
 
 LINES = 150
 """Groups drawn as lines; more would be felt."""
@@ -65,8 +65,8 @@ def spaghetti(rows: pl.DataFrame, wording: Wording, *, group: str) -> Drawing:
     unit = wording.unit(wording.outcome)
     caption = (
         f"{wording.name(wording.outcome)} of each {name} over {wording.name(wording.time)}: "
-        f"{plural(kept.height, 'observation')} of {plural(len(labels), name)}. The mean goes from "
-        f"{with_both(first['y'], unit)} at {exact(first['x'])} to {with_both(last['y'], unit)} at "
+        f"{counted(kept.height, 'observation')} of {counted(len(labels), name)}. The mean goes from "
+        f"{with_unit(first['y'], unit)} at {exact(first['x'])} to {with_unit(last['y'], unit)} at "
         f"{exact(last['x'])}."
     )
     if len(shown) < len(labels):
@@ -77,11 +77,6 @@ def spaghetti(rows: pl.DataFrame, wording: Wording, *, group: str) -> Drawing:
     )
     data = part.select("label", pl.col("x").alias(wording.time), pl.col("y").alias(wording.outcome))
     return Drawing("spaghetti", figure, caption, alt, data)
-
-
-def with_both(value: float, unit: str | None) -> str:
-    """A value and its unit."""
-    return f"{say(value)} {unit}" if unit else say(value)
 
 
 def _segments(rows: pl.DataFrame) -> list[FloatArray]:
@@ -237,10 +232,10 @@ def _dots_caption(
     name, unit = wording.group(group), wording.unit(wording.outcome)
     low, high = means.row(0, named=True), means.row(-1, named=True)
     caption = (
-        f"{plural(kept.height, 'observation')} of {wording.name(wording.outcome)} in "
-        f"{plural(means.height, name)}. "
+        f"{counted(kept.height, 'observation')} of {wording.name(wording.outcome)} in "
+        f"{counted(means.height, name)}. "
         f"Raw means run from {say(low['mean'])} ({wording.who(group, low['label'])}, n = {low['n']:,}) to "
-        f"{with_both(high['mean'], unit)} ({wording.who(group, high['label'])}, n = {high['n']:,}); part "
+        f"{with_unit(high['mean'], unit)} ({wording.who(group, high['label'])}, n = {high['n']:,}); part "
         "of that spread is "
         "small samples."
     )

@@ -10,8 +10,10 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, drawn, listed, say, span
+from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, drawn, span
 from nestwise.figures.theme import GRID, INK, MUTED, NOTIONS, new_figure, quiet
+from nestwise.names import several
+from nestwise.numbers import say
 
 CURVES = 30
 """Replicated curves drawn; the band in the data is of all."""
@@ -134,7 +136,7 @@ def _caption(curves: FloatArray, statistics: list[Mapping[str, Any]], data: pl.D
     ]
     if statistics:
         sentences.append(
-            f"The model does not reproduce the {listed(off)} of the data."
+            f"The model does not reproduce the {several(off)} of the data."
             if off
             else "All test quantities of the data are inside the range of their replicates."
         )

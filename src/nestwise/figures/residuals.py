@@ -7,20 +7,10 @@ import polars as pl
 from matplotlib.axes import Axes
 from scipy.special import betaincinv, ndtri
 
-from nestwise.figures.drawing import (
-    Drawing,
-    FloatArray,
-    Wording,
-    cannot,
-    column,
-    drawn,
-    listed,
-    plain,
-    plural,
-    say,
-    span,
-)
+from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, column, drawn, plain, span
 from nestwise.figures.theme import INK, MUTED, NO, PARTIAL, RASTER_ABOVE, new_figure, quiet
+from nestwise.names import counted, several
+from nestwise.numbers import say
 
 MIDDLE_POINTS = 150
 TAIL_POINTS = 75
@@ -119,7 +109,7 @@ def residual_qq(predictions: pl.DataFrame, wording: Wording) -> Drawing:
     extreme = float(ordered["standardised"].abs().max())  # type: ignore[arg-type]
     beyond = int((ordered["standardised"].abs() > 4).sum())
     caption = (
-        f"Residuals of {plural(values.size, 'observation')} in standard deviations (SD = "
+        f"Residuals of {counted(values.size, 'observation')} in standard deviations (SD = "
         f"{say(float(values.std(ddof=1)))}{f' {u}' if (u := wording.unit(wording.outcome)) else ''}) "
         "against what a normal "
         "distribution would give; the band holds 95% of such samples at each point. "
@@ -249,7 +239,7 @@ def random_effect_qq(groups: pl.DataFrame, wording: Wording, *, group: str) -> D
         sentences.append(_named_extremes(axes, table, wording, (group, term)))
     figure.axes[0].set_ylabel("standardised random effect")
     caption = (
-        f"Effects of {plural(next(iter(ordered.values())).height, wording.group(group))} against a normal "
+        f"Effects of {counted(next(iter(ordered.values())).height, wording.group(group))} against a normal "
         "distribution, with the band that holds 95% of such samples at each point. Shrinkage makes them "
         "look more "
         "normal than they are, so only clear departures count. " + " ".join(sentences)
@@ -280,5 +270,5 @@ def _named_extremes(axes: Axes, table: pl.DataFrame, wording: Wording, which: tu
         )
     if named.height == 0:
         return f"No {wording.coefficient(term)} stands out."
-    names = listed([wording.who(group, label) for label in named["label"]])
+    names = several([wording.who(group, label) for label in named["label"]])
     return f"For the {wording.coefficient(term)}, {names} stand{'s' if named.height == 1 else ''} out."

@@ -8,20 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse
 from numpy.typing import NDArray
 
-from nestwise.figures.drawing import (
-    Drawing,
-    FloatArray,
-    Wording,
-    cannot,
-    column,
-    drawn,
-    plural,
-    say,
-    span,
-)
+from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, column, drawn, span
 from nestwise.figures.dumbbells import dumbbells
 from nestwise.figures.pooling import coefficient_rows
 from nestwise.figures.theme import COMPLETE, MUTED, NO, PAPER, PARTIAL, RASTER_ABOVE, new_figure, quiet
+from nestwise.names import counted
+from nestwise.numbers import say
 
 
 @drawn
@@ -95,7 +87,7 @@ def _plane(
     )
     alt = (
         "Arrows from the no-pooling to the partial-pooling estimate of "
-        f"{plural(rows.height, wording.group(group))} "
+        f"{counted(rows.height, wording.group(group))} "
         f"in the plane of {wording.coefficient(terms[0])} and {wording.coefficient(terms[1])}; "
         "they point toward the complete-pooling estimate."
     )
@@ -233,9 +225,9 @@ def _plane_caption(
     ]
     if unfitted:
         sentences.append(
-            f"{plural(unfitted, name)} cannot be fitted alone and {'has' if unfitted == 1 else 'have'} a "
+            f"{counted(unfitted, name)} cannot be fitted alone and {'has' if unfitted == 1 else 'have'} a "
             "diamond only."
         )
     if outside:
-        sentences.append(f"{plural(outside, name)} start{'s' if outside == 1 else ''} outside the frame.")
+        sentences.append(f"{counted(outside, name)} start{'s' if outside == 1 else ''} outside the frame.")
     return " ".join(sentences)

@@ -7,9 +7,11 @@ import polars as pl
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from nestwise.figures.drawing import Drawing, Wording, cannot, column, drawn, evenly, plural, say, span
+from nestwise.figures.drawing import Drawing, Wording, cannot, column, drawn, evenly, span
 from nestwise.figures.raw import LINES
 from nestwise.figures.theme import MUTED, NO, PARTIAL, RASTER_ABOVE, new_figure, quiet
+from nestwise.names import plural
+from nestwise.numbers import say
 
 
 @drawn
@@ -56,7 +58,7 @@ def within_between(rows: pl.DataFrame, wording: Wording, *, group: str, x: str) 
     name = wording.group(group)
     ratio = "the same sign" if within * between > 0 else "opposite signs"
     caption = (
-        f"Inside {plural(2, name).removeprefix('2 ')} {wording.name(wording.outcome)} changes by "
+        f"Inside {plural(name)} {wording.name(wording.outcome)} changes by "
         f"{say(within)} per unit of "
         f"{wording.name(x)} (thin lines: each {name}; solid: their common slope); across {name} means by "
         f"{say(between)} (dashed). The two have {ratio}; their difference, {say(between - within)}, is "

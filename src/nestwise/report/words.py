@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nestwise.compare.numbers import plural
 from nestwise.compare.reading import INTERCEPT, noun
 from nestwise.config.study import Study
+from nestwise.names import plural
 from nestwise.report.blocks import Cell
 
 ENGINES = {

@@ -3,23 +3,15 @@ import math
 import numpy as np
 import pytest
 
-from nestwise.figures.drawing import (
-    Wording,
-    evenly,
-    exact,
-    listed,
-    plain,
-    plural,
-    say,
-    span,
-    squared,
-)
+from nestwise.figures.drawing import Wording, evenly, exact, plain, span, squared
+from nestwise.names import counted, several
+from nestwise.numbers import say
 
 
 @pytest.mark.parametrize(
     ("value", "said"),
     [(0, "0"), (0.12345, "0.123"), (-2.5, "−2.50"), (251.4051, "251"), (12345.6, "12,346"),
-     (1e-9, "1.00e−09"),
+     (1e-9, "1.00 × 10⁻⁹"),
      (None, "–"), (math.nan, "–"), (math.inf, "–")],
 )  # fmt: skip
 def test_numbers_are_said_with_three_digits(value, said):
@@ -67,11 +59,11 @@ def test_squares_of_units(unit, shown):
     [(1, "county", "1 county"), (2, "county", "2 counties"), (3, "class", "3 classes"), (2, "day", "2 days")],
 )
 def test_plurals(count, noun, said):
-    assert plural(count, noun) == said
+    assert counted(count, noun) == said
 
 
 def test_lists():
-    assert [listed(["a", "b", "c"]), listed(["a"]), listed([])] == ["a, b and c", "a", ""]
+    assert [several(["a", "b", "c"]), several(["a"]), several([])] == ["a, b and c", "a", ""]
 
 
 def test_limits_hold_what_is_finite_and_have_width():

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nestwise.compare.numbers import NOTHING, count, decimals_for, fixed, percent, plain, plural, several
 from nestwise.compare.reading import noun
+from nestwise.names import plural, several
+from nestwise.numbers import NOTHING, count, decimals_for, fixed, percent, say
 from nestwise.report.blocks import (
     Block,
     Cell,
@@ -70,7 +71,7 @@ def _lead(record: ReportRecord) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return NOTHING if value is None else str(value)
-    return count(int(value)) if float(value).is_integer() else plain(value, 4)
+    return count(int(value)) if float(value).is_integer() else say(value, 4)
 
 
 def _other(label: Any, name: Any) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from nestwise.compare.numbers import count, decimals_for, fixed, interval, percent, plain, several
+from nestwise.names import several
+from nestwise.numbers import count, decimals_for, fixed, interval, percent, say
 from nestwise.report.blocks import Block, Cell, Fold, Heading, Section, Table, cells, figures
 from nestwise.report.record import ReportRecord
 from nestwise.report.words import engine_name
@@ -105,8 +106,8 @@ def _table(caption: str, part: pl.DataFrame) -> Table:
             Cell(row["check"].replace("_", " ")),
             Cell(row["model"], "", engine_name(row["engine"])),
             Cell("passed", "good") if row["ok"] else Cell("attention", "attention"),
-            plain(row["value"]),
-            plain(row["limit"]),
+            say(row["value"]),
+            say(row["limit"]),
             row["advice"] or "",
         )
         for row in part.head(MOST_CHECKS).to_dicts()

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from nestwise.compare.numbers import (
-    NOTHING,
-    count,
-    decimals_for,
-    fixed,
-    interval,
-    plain,
-    several,
-)
+from nestwise.names import several
+from nestwise.numbers import NOTHING, count, decimals_for, fixed, interval, say
 from nestwise.report.blocks import Block, Bullets, Cell, Fold, Note, Section, Table, Text, cells, figures
 from nestwise.report.record import ReportRecord
 from nestwise.report.words import VERDICTS, quantity
@@ -121,7 +114,7 @@ def _table(record: ReportRecord, model: str, part: pl.DataFrame) -> Table:
                 *([_pair(row["referee"], row["referee_se"], decimals)] if with_referee else []),
                 _pair(row["posterior"], row["posterior_sd"], decimals),
                 interval(row["posterior_lower"], row["posterior_upper"], row["posterior_sd"]),
-                plain(row["mcse"], 2),
+                say(row["mcse"], 2),
                 Cell(text, tone, gap),
             )
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from nestwise.compare.models import compare_models
-from nestwise.compare.numbers import NOTHING, count, fixed, plain, several
+from nestwise.names import several
+from nestwise.numbers import NOTHING, count, fixed, say
 from nestwise.report.blocks import Block, Bullets, Cell, Section, Table, cells
 from nestwise.report.record import ReportRecord
 from nestwise.report.words import engine_name, status_cell
@@ -83,7 +84,7 @@ def fits_section(record: ReportRecord) -> Section:
                 count(row["n_obs"]),
                 count(row["n_groups"]),
                 fixed(likelihood, 3) if likelihood is not None else NOTHING,
-                f"{plain(row['seconds'], 2)} s" if row["seconds"] is not None else NOTHING,
+                f"{say(row['seconds'], 2)} s" if row["seconds"] is not None else NOTHING,
             )
         )
         last = row["model"]

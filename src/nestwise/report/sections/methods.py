@@ -7,7 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from nestwise.compare.numbers import count, plain, several
+from nestwise.names import several
+from nestwise.numbers import count, say
 from nestwise.report.blocks import (
     Block,
     Cell,
@@ -210,9 +211,9 @@ def _expected(record: ReportRecord) -> str:
         return ""
     return (
         f" Data simulated from the priors of `{record.main_model}` alone have an SD "
-        f"{plain(ratio['median'], 2)} "
-        f"times that of the data ({ratio['level']:.0%} of them {plain(ratio['lower'], 2)} to "
-        f"{plain(ratio['upper'], 2)} times)."
+        f"{say(ratio['median'], 2)} "
+        f"times that of the data ({ratio['level']:.0%} of them {say(ratio['lower'], 2)} to "
+        f"{say(ratio['upper'], 2)} times)."
     )
 
 
@@ -230,7 +231,7 @@ def _prior(record: ReportRecord, prior: Mapping[str, Any]) -> tuple[Cell, Cell, 
 
 
 def _short(value: float) -> str:
-    return count(int(value)) if float(value).is_integer() else plain(value)
+    return count(int(value)) if float(value).is_integer() else say(value)
 
 
 def methods_section(record: ReportRecord) -> Section:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from nestwise.compare.numbers import NOTHING, count, interval, p_value, plain, plural, several, with_error
 from nestwise.compare.reading import Answer, answer, noun
 from nestwise.design.mathml import Symbol, write
+from nestwise.names import plural, several
+from nestwise.numbers import NOTHING, count, interval, p_value, say, with_error
 from nestwise.report.blocks import (
     Block,
     Bullets,
@@ -112,6 +113,6 @@ def _symbol(record: ReportRecord, found: Answer | None, symbol: Symbol) -> tuple
         estimate,
         shown if row["std_error"] is not None else "",
         interval(row["lower"], row["upper"], error),
-        plain(row["df"]) if tested else "",
+        say(row["df"]) if tested else "",
         p_value(row["p_value"]) if tested else "",
     )

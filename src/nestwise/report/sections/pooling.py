@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from nestwise.compare.numbers import NOTHING, count, plain, several, with_error
 from nestwise.compare.poolings import (
     Line,
     PoolingTable,
@@ -12,6 +11,8 @@ from nestwise.compare.poolings import (
     pooling_of,
     pooling_table,
 )
+from nestwise.names import several
+from nestwise.numbers import NOTHING, count, say, with_error
 from nestwise.report.blocks import Block, Cell, Fold, Section, Table, cells
 from nestwise.report.record import ReportRecord
 from nestwise.report.words import engine_name, quantity, unit_of
@@ -58,7 +59,7 @@ def _cell(line: Line, engine: str, value: Value | None, raw: Raw | None) -> Cell
         return Cell("0", "quiet", "assumed")
     if engine == "unpooled" and raw is not None and raw.sd is not None:
         if line.component == "sd":
-            return Cell(plain(raw.sd), "", f"raw, of {count(raw.n)} groups")
+            return Cell(say(raw.sd), "", f"raw, of {count(raw.n)} groups")
         estimate, error = with_error(raw.mean, raw.sd)
         return Cell(f"{count(raw.n)} values", "", f"mean {estimate}, SD {error}")
     return Cell(NOTHING, "quiet")
@@ -104,9 +105,9 @@ def _spreads(record: ReportRecord, found: list[tuple[str, Spread]]) -> Table:
         cells(
             model,
             quantity(record.study, "sd", spread.group, spread.term),
-            Cell(plain(spread.raw), "", f"{count(spread.n_raw)} of {count(spread.n_groups)} groups"),
-            Cell(plain(spread.tau), "", engine_name(spread.engine)),
-            plain(spread.shrunken),
+            Cell(say(spread.raw), "", f"{count(spread.n_raw)} of {count(spread.n_groups)} groups"),
+            Cell(say(spread.tau), "", engine_name(spread.engine)),
+            say(spread.shrunken),
         )
         for model, spread in found
     ]

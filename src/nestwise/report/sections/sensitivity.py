@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nestwise.compare.numbers import fixed, several
+from nestwise.names import several
+from nestwise.numbers import fixed
 from nestwise.report.blocks import Cell, Table, cells
 from nestwise.report.record import ReportRecord
 from nestwise.report.words import quantity

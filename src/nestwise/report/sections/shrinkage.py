@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from nestwise.compare.numbers import NOTHING, count, decimals_for, fixed, plain, plural
 from nestwise.compare.reading import INTERCEPT, answer, noun, read_shrinkage, read_weight
+from nestwise.names import plural
+from nestwise.numbers import NOTHING, count, decimals_for, fixed, say
 from nestwise.report.blocks import Block, Bullets, Cell, Section, Table, cells, figures
 from nestwise.report.record import ReportRecord
 from nestwise.report.words import engine_name
@@ -77,7 +78,7 @@ def _group(row: dict[str, object]) -> tuple[Cell, ...]:
         _value(number["no_pooling"], number["no_pooling_se"], decimals),
         _value(number["complete_pooling"], None, decimals),
         _value(number["partial_pooling"], number["partial_pooling_se"], decimals),
-        plain(number["pooling_factor"], 2),
+        say(number["pooling_factor"], 2),
     )
 
 

@@ -8,7 +8,6 @@ import polars as pl
 
 from nestwise.compare.context import contextual as contextual_effects
 from nestwise.compare.context import equals, read_contextual
-from nestwise.compare.numbers import count, plural, several, with_error
 from nestwise.compare.reading import (
     Answer,
     noun,
@@ -17,6 +16,8 @@ from nestwise.compare.reading import (
     read_variance,
     read_weight,
 )
+from nestwise.names import plural, several
+from nestwise.numbers import count, with_error
 from nestwise.report.record import ReportRecord
 from nestwise.report.sections.engines import agreement
 from nestwise.report.sections.variance import answers, hashes

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from nestwise.compare.numbers import NOTHING, count, several
+from nestwise.names import several
+from nestwise.numbers import NOTHING, count
 from nestwise.report.blocks import Block, Bullets, Cell, Fold, Heading, Section, Table, cells
 from nestwise.report.record import ReportRecord
 

@@ -8,7 +8,6 @@ from typing import Any
 import polars as pl
 
 from nestwise.compare.context import contextual, read_contextual
-from nestwise.compare.numbers import NOTHING, interval, p_value, percent, plain, several, with_error
 from nestwise.compare.reading import (
     INTERCEPT,
     Answer,
@@ -19,6 +18,8 @@ from nestwise.compare.reading import (
     read_variance,
     read_weight,
 )
+from nestwise.names import several
+from nestwise.numbers import NOTHING, interval, p_value, percent, say, with_error
 from nestwise.report.blocks import Block, Bullets, Cell, Heading, Section, Table, cells, figures
 from nestwise.report.record import ReportRecord
 from nestwise.report.words import engine_name, quantity, unit_of
@@ -106,9 +107,9 @@ def _sources(record: ReportRecord, each: Answer) -> list[tuple[Cell, ...]]:
         cells(
             each.model if place == 0 else "",
             quantity(record.study, row["component"], row["group"], row["term"]),
-            plain(row["estimate"]),
+            say(row["estimate"]),
             interval(row["lower"], row["upper"]),
-            plain(row["estimate"] ** 2),
+            say(row["estimate"] ** 2),
             percent(row["estimate"] ** 2 / total) if shared else "",
         )
         for place, row in enumerate(named)
@@ -151,7 +152,7 @@ def _with_interval(row: Mapping[str, Any] | None) -> Cell:
     if row is None or row["estimate"] is None:
         return Cell(NOTHING, "quiet")
     within = interval(row["lower"], row["upper"])
-    return Cell(plain(row["estimate"], 2), "", within if within != NOTHING else "")
+    return Cell(say(row["estimate"], 2), "", within if within != NOTHING else "")
 
 
 def context_section(record: ReportRecord) -> Section | None:

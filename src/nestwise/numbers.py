@@ -24,14 +24,14 @@ def fixed(value: float | None, decimals: int) -> str:
     if value is None or not isfinite(value):
         return NOTHING
     if decimals > MOST_DECIMALS:
-        return plain(value)
+        return say(value)
     text = f"{abs(value):,.{decimals}f}"
     negative = value < 0 and any(digit in "123456789" for digit in text)
     return f"{MINUS if negative else ''}{text}"
 
 
-def plain(value: float | None, significant: int = 3) -> str:
-    """A number by itself, to `significant` digits; integers stay whole."""
+def say(value: float | None, significant: int = 3) -> str:
+    """A number by itself, to `significant` digits; powers of ten where a person would write them."""
     if value is None or not isfinite(value):
         return NOTHING
     if value == 0:
@@ -44,10 +44,15 @@ def plain(value: float | None, significant: int = 3) -> str:
     return f"{sign}{abs(value):,.{max(0, significant - 1 - size)}f}"
 
 
+def with_unit(value: float | None, unit: str | None) -> str:
+    """A number and its unit, if it has one."""
+    return f"{say(value)} {unit}" if unit else say(value)
+
+
 def with_error(value: float | None, error: float | None) -> tuple[str, str]:
     """An estimate and its standard error, to two digits of the error."""
     if error is None or not isfinite(error) or error <= 0:
-        return plain(value), NOTHING
+        return say(value), NOTHING
     decimals = decimals_for(error)
     return fixed(value, decimals), fixed(error, decimals)
 
@@ -84,21 +89,3 @@ def percent(share: float | None) -> str:
     if 0.995 < share < 1:
         return "over 99%"
     return f"{share:.0%}"
-
-
-def several(names: list[str] | tuple[str, ...], most: int = 8) -> str:
-    """``a, b and c``; after `most` names only how many more."""
-    listed = list(names)
-    if len(listed) > most:
-        return f"{', '.join(listed[:most])} and {len(listed) - most:,} more"
-    return " and ".join([", ".join(listed[:-1]), listed[-1]]) if len(listed) > 1 else "".join(listed)
-
-
-def plural(noun: str) -> str:
-    """The plural of a plain English noun; ``groups of a:b`` for what is not one."""
-    if not noun.isalpha() or not noun.isascii():
-        return f"groups of {noun}"
-    lower = noun.lower()
-    if lower.endswith("y") and lower[-2:-1] not in "aeiou":
-        return f"{noun[:-1]}ies"
-    return f"{noun}es" if lower.endswith(("s", "x", "ch", "sh")) else f"{noun}s"

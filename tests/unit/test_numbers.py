@@ -2,18 +2,8 @@
 
 import pytest
 
-from nestwise.compare.numbers import (
-    NOTHING,
-    count,
-    fixed,
-    interval,
-    p_value,
-    percent,
-    plain,
-    plural,
-    several,
-    with_error,
-)
+from nestwise.names import plural, several
+from nestwise.numbers import NOTHING, count, fixed, interval, p_value, percent, say, with_error
 
 
 @pytest.mark.parametrize(
@@ -36,14 +26,14 @@ def test_a_rounded_zero_has_no_minus_sign():
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
 def test_what_is_not_a_number_is_never_shown_as_one(value):
-    assert plain(value) == fixed(value, 2) == NOTHING
+    assert say(value) == fixed(value, 2) == NOTHING
 
 
 @pytest.mark.parametrize(
     ("value", "shown"), [(0, "0"), (0.00001234, "1.23 × 10⁻⁵"), (-12345, "−12,345"), (2.0, "2.00")]
 )
 def test_a_number_by_itself(value, shown):
-    assert plain(value) == shown
+    assert say(value) == shown
 
 
 @pytest.mark.parametrize(
