@@ -38,7 +38,7 @@ def several(names: list[str] | tuple[str, ...], most: int = 8) -> str:
 
 def plural(noun: str) -> str:
     """The plural of a plain English noun; ``groups of a:b`` for what is not one."""
-    if not noun.isalpha() or not noun.isascii():
+    if len(noun) == 1 or not noun.isalpha() or not noun.isascii():
         return f"groups of {noun}"
     lower = noun.lower()
     if lower.endswith("y") and lower[-2:-1] not in "aeiou":

@@ -68,3 +68,7 @@ def test_lists_and_plurals():
         "groups of batch:cask",
     ]
     assert count(None) == NOTHING
+
+
+def test_a_single_letter_has_no_plural():
+    assert plural("g") == "groups of g"

@@ -96,7 +96,7 @@ def _reading(typed: TypedData, source: str) -> DataCheck:
 
 def _rows(n_rows: int, source: str) -> DataCheck:
     if n_rows:
-        return passed("rows.any", "error", f"The table has {n_rows:,} rows.")
+        return passed("rows.any", "error", f"The table has {n_rows:,} {'row' if n_rows == 1 else 'rows'}.")
     return failed(
         "rows.any", "error", Problem("the table has no rows with a value", source, "fill it"), count=0
     )
@@ -122,11 +122,12 @@ def check_columns(names: Sequence[str], study: DataDescription, source: str) -> 
     unlisted = [name for name in names if name not in wanted]
     if not unlisted:
         return [*checks, passed("columns.declared", "info", "The study file lists every column.", names)]
+    one = len(unlisted) == 1
     problem = Problem(
-        f"{len(unlisted)} columns are not listed in the study file ({', '.join(unlisted[:10])}"
-        f"{' ...' if len(unlisted) > 10 else ''})",
+        f"{'1 column is' if one else f'{len(unlisted)} columns are'} not listed in the study file "
+        f"({', '.join(unlisted[:10])}{' ...' if len(unlisted) > 10 else ''})",
         source,
-        "their types are inferred; declare those that matter under variables",
+        f"{'its type is' if one else 'their types are'} inferred; declare what matters under variables",
     )
     return [*checks, failed("columns.declared", "info", problem, unlisted, count=len(unlisted))]
 

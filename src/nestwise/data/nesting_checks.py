@@ -289,10 +289,13 @@ def _size_checks(name: str, size: Mapping[str, Any], source: str) -> list[DataCh
     if singletons:
         all_of_them = singletons == n_groups
         problem = Problem(
-            f"{singletons:,} of the {n_groups:,} groups of {name} have one row"
+            f"{singletons:,} of the {n_groups:,} groups of {name} "
+            f"{'has' if singletons == 1 else 'have'} one row"
             + (": its variance cannot be told from the residual" if all_of_them else ""),
             where,
-            "choose a coarser grouping factor" if all_of_them else "they lean on the others, as they should",
+            "choose a coarser grouping factor"
+            if all_of_them
+            else "such groups lean on the others, as they should",
         )
         checks.append(failed("groups.singletons", "warning", problem, [name], count=singletons))
     return checks

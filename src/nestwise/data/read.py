@@ -116,7 +116,7 @@ def _without_empty_rows(raw: pl.LazyFrame, path: Path, columns: _Columns) -> pl.
         )
     if blank in (0, rows):
         return raw
-    columns.notes.append(f"{blank} rows without any value were left out.")
+    columns.notes.append(f"{'1 row' if blank == 1 else f'{blank:,} rows'} without any value left out.")
     return raw.filter(~empty)
 
 

@@ -134,7 +134,7 @@ def test_the_reading_is_computed_from_the_numbers(page):
 
 
 def test_rows_left_out_are_accounted_for(page):
-    assert "11 rows: x is missing <script>alert(1)</script> (1 groups lost)" in page.text
+    assert "11 rows: x is missing <script>alert(1)</script> (1 group lost)" in page.text
 
 
 def test_the_ledger_holds_every_warning(record):

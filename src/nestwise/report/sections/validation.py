@@ -102,8 +102,8 @@ def rows_section(record: ReportRecord) -> Section | None:
             continue
         lost = max(lost, flow["n_source"] - flow["n_used"])
         reasons = [
-            f"{count(reason['rows'])} rows: {reason['reason']}"
-            + (f" ({count(reason['groups'])} groups lost)" if reason.get("groups") else "")
+            f"{_number(reason['rows'], 'row')}: {reason['reason']}"
+            + (f" ({_number(reason['groups'], 'group')} lost)" if reason.get("groups") else "")
             for reason in flow.get("excluded") or ()
         ]
         rows.append(
@@ -134,3 +134,7 @@ def rows_section(record: ReportRecord) -> Section | None:
         "lrrl",
     )
     return Section("rows", "Where the rows went", lead, (table,))
+
+
+def _number(many: int, noun: str) -> str:
+    return f"{count(many)} {noun}" if many == 1 else f"{count(many)} {noun}s"
