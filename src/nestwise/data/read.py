@@ -116,7 +116,8 @@ def _without_empty_rows(raw: pl.LazyFrame, path: Path, columns: _Columns) -> pl.
         )
     if blank in (0, rows):
         return raw
-    columns.notes.append(f"{'1 row' if blank == 1 else f'{blank:,} rows'} without any value left out.")
+    left_out = "1 row without any value was" if blank == 1 else f"{blank:,} rows without any value were"
+    columns.notes.append(f"{left_out} left out.")
     return raw.filter(~empty)
 
 
