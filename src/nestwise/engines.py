@@ -77,9 +77,7 @@ def fit_model(
     )
     try:
         design = build_design(dataset, name, model)
-        unfitted = replace(
-            unfitted, n_obs=design.n, n_groups=design.n_groups, analysis_hash=design.analysis_hash
-        )
+        unfitted = replace(unfitted, **design.identity)
         fit = _engine(engine, model, seed=seed, level=level, cores=cores)(design)
     except NestwiseError as error:
         fit = replace(unfitted, reason=_sentences(error, model.formula, dataset.variables))

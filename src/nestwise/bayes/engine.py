@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from time import perf_counter
 from typing import Any
@@ -14,27 +14,32 @@ import polars as pl
 
 from nestwise.bayes.check import judge, summarise
 from nestwise.bayes.compile import Compiled, compile_model, settle_pytensor
+from nestwise.bayes.estimates import (
+    derived_rows,
+    draws_frame,
+    parameter_columns,
+    parameter_of,
+    parameter_rows,
+)
 from nestwise.bayes.model import Structure, build_model, standard_priors, structure_of
 from nestwise.bayes.priors import PriorRow, prior_records, prior_table
 from nestwise.bayes.sensitivity import log_prior, sensitivity_checks, sensitivity_records
 from nestwise.bayes.units import Draws, Units, standard_products, to_data, units_of
 from nestwise.config.study import Prior
 from nestwise.design.record import Design, FloatArray
-from nestwise.fit.partition import kish_size, mean_square_z, partition
 from nestwise.fit.pooling import fixed_lines, pooling_table
 from nestwise.fit.predictions import fixed_part, prediction_rows, with_random_part
 from nestwise.fit.refusals import mixed_problems, refuse, refuse_perfect, refuse_saturated
 from nestwise.fit.sweep import Swept, sweep
-from nestwise.likelihood.crossproducts import CrossProducts, collapse, compress
-from nestwise.results import Check, Estimate, Fit, Status
+from nestwise.likelihood.compression import compress
+from nestwise.likelihood.crossproducts import CrossProducts, collapse
+from nestwise.results import Check, Fit, Status
 from nestwise.seeds import seed_for
 
 log = logging.getLogger(__name__)
 LADDER = ((0.9, 1), (0.95, 2), (0.99, 4))
 """Attempts: target acceptance, and by how much warm-up and draws are multiplied."""
 TOOLS = ("pymc", "pytensor", "nutpie", "arviz-stats", "numba")
-HEAVY = ("variance_ratio", "break_even_n")
-"""Derived ratios whose posterior need not have a variance: no SD is given."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,11 @@ def fit_pymc(
     posterior = _posterior(
         prepared, seed=seed, draws=draws, tune=tune, chains=chains, cores=cores, level=level
     )
+    return replace(_answer(prepared, posterior, seed, level), seconds=perf_counter() - began)
+
+
+def _answer(prepared: Prepared, posterior: Posterior, seed: int, level: float) -> Fit:
+    """Everything that follows from the draws."""
     failed = [check for check in posterior.checks if not check.ok]
     reason = " ".join(check.advice for check in failed) or None
     counted = perf_counter()
@@ -117,7 +127,7 @@ def fit_pymc(
     reading = sensitivity_checks(record["sensitivity"])
     record["sampler"]["seconds"]["afterwards"] = round(perf_counter() - counted, 3)
     return Fit(
-        **design.identity,
+        **prepared.design.identity,
         engine="pymc",
         method="NUTS",
         status=Status.NOT_CONVERGED if failed else Status.OK,
@@ -126,13 +136,15 @@ def fit_pymc(
         singular=False,
         n_parameters=len(posterior.parameters),
         warnings=() if reason is None else (reason,),
-        estimates=(*_estimates(posterior, level), *_derived(design, posterior.home, level)),
+        estimates=(
+            *parameter_rows(posterior.parameters, level),
+            *derived_rows(prepared.design, posterior.home, level),
+        ),
         checks=(*posterior.checks, *reading),
         groups=groups,
         predictions=predictions,
-        draws=_draws_frame(posterior.columns),
+        draws=draws_frame(posterior.columns),
         record=record,
-        seconds=perf_counter() - began,
     )
 
 
@@ -197,8 +209,8 @@ def _posterior(
         )
         judged = perf_counter()
         home = to_data(run.draws, prepared.units)
-        columns = _columns(design, home)
-        parameters = [_named(name) | summarise(values, level) for name, values in columns.items()]
+        columns = parameter_columns(design, home)
+        parameters = [parameter_of(name) | summarise(values, level) for name, values in columns.items()]
         checks = judge(parameters, run.diverging, run.energy)
         failed = [check.check for check in checks if not check.ok]
         attempts.append(
@@ -215,78 +227,6 @@ def _posterior(
         log.info("attempt %d fails on %s", number + 1, ", ".join(failed))
     seconds |= {"sample": round(run.seconds, 3), "judge": round(perf_counter() - judged, 3)}
     return Posterior(run.draws, home, parameters, columns, checks, attempts, seconds)
-
-
-def _columns(design: Design, home: Draws) -> dict[str, FloatArray]:
-    """Draws (chains, draws) of every parameter under the name it has in `draws.parquet`."""
-    columns = {f"fixed|{name}": home.beta[..., at] for at, name in enumerate(design.names)}
-    names = [(term.group, name) for term in design.random for name in term.names]
-    columns |= {f"sd|{group}|{name}": home.sd[..., at] for at, (group, name) in enumerate(names)}
-    correlation = home.correlation @ np.swapaxes(home.correlation, -1, -2)
-    start = 0
-    for term in design.random:
-        for row, later in enumerate(term.names):
-            for col in range(row) if term.correlated else ():
-                name = f"cor|{term.group}|{term.names[col]}:{later}"
-                columns[name] = correlation[..., start + row, start + col]
-        start += len(term.names)
-    return columns | {"residual|sigma": home.sigma}
-
-
-def _named(column: str) -> dict[str, Any]:
-    component, *rest = column.split("|", 2 if column.startswith(("sd|", "cor|")) else 1)
-    group, term = rest if len(rest) == 2 else (None, rest[0])
-    return {"component": component, "group": group, "term": term}
-
-
-def _estimates(posterior: Posterior, level: float) -> list[Estimate]:
-    return [
-        Estimate(
-            row["component"],
-            row["term"],
-            row["median"],
-            row["group"],
-            std_error=row["sd"],
-            lower=row["lower"],
-            upper=row["upper"],
-            level=level,
-            scale="correlation" if row["component"] == "cor" else "response",
-        )
-        for row in posterior.parameters
-    ]
-
-
-def _derived(design: Design, home: Draws, level: float) -> list[Estimate]:
-    """Posterior of what `fit.partition` derives, draw by draw."""
-    flat = home.flat()
-    names = design.varying
-    ZZ, size, group = mean_square_z(design), kish_size(design), design.random[0].group
-    root = flat.sd[:, :, None] * flat.correlation
-    Sigma = root @ np.swapaxes(root, 1, 2)
-    parts = [partition(Sigma[s], float(flat.sigma[s]), names, ZZ, size) for s in range(flat.sigma.size)]
-    rows = [
-        ("icc", "icc", group, "proportion"),
-        ("variance_share", "share_group", group, "proportion"),
-        ("design_effect", "design_effect", group, "ratio"),
-        ("variance_ratio", "variance_ratio", group, "ratio"),
-        ("break_even_n", "break_even", group, "rows"),
-        ("residual_share", "share_residual", None, "proportion"),
-    ]
-    tail = (1 - level) / 2
-    estimates = []
-    for term, field, owner, scale in rows:
-        values = [getattr(part, field) for part in parts]
-        if None in values:
-            continue
-        lower, median, upper = (float(value) for value in np.quantile(values, [tail, 0.5, 1 - tail]))
-        sd = None if term in HEAVY else float(np.std(values, ddof=1))
-        estimates.append(
-            Estimate(
-                "derived", term, median, owner,
-                std_error=sd, lower=lower, upper=upper, level=level, scale=scale,
-            )
-        )  # fmt: skip
-    return estimates
 
 
 def _groups_and_predictions(
@@ -313,15 +253,6 @@ def _groups_and_predictions(
     groups = groups.with_columns(pl.Series("pooling_factor", factors.reshape(-1)))
     fixed = fixed_part(design, home.beta.mean(axis=0))
     return groups, prediction_rows(design, fixed, with_random_part(design, fixed, effects.mean))
-
-
-def _draws_frame(columns: Mapping[str, FloatArray]) -> pl.DataFrame:
-    chains, draws = next(iter(columns.values())).shape
-    index: dict[str, Any] = {
-        "chain": np.repeat(np.arange(chains), draws),
-        "draw": np.tile(np.arange(draws), chains),
-    }
-    return pl.DataFrame(index | {name: values.reshape(-1) for name, values in columns.items()})
 
 
 def _record(prepared: Prepared, posterior: Posterior, seed: int) -> dict[str, Any]:

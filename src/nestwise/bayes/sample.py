@@ -97,16 +97,14 @@ def sample(
         progress_callback=_say,
         progress_rate=REPORT_EVERY,
     )
-    seconds = perf_counter() - began
-    stats = tree.sample_stats
-    diverging = stats["diverging"].values
+    seconds, diverging = perf_counter() - began, tree.sample_stats["diverging"].values
     log.info("sampled in %.1f s, %d divergent transitions", seconds, int(diverging.sum()))
     values = _constrained(compiled, {name: tree.posterior[name].values for name in compiled.names})
     return Run(
         draws=_assemble(structure, priors, values),
         diverging=diverging,
-        energy=stats["energy"].values,
-        steps=stats["n_steps"].values,
+        energy=tree.sample_stats["energy"].values,
+        steps=tree.sample_stats["n_steps"].values,
         seconds=seconds,
         settings=settings,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import polars as pl
 
-ISO_DATE = r"^\d{4}-\d{2}-\d{2}$"
 LARGEST_WHOLE = 2.0**53
 """Above this, floating point skips whole numbers."""
 

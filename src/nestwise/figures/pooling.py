@@ -283,24 +283,29 @@ def pooling_factor(
     axes.set_ylim(min(-0.03, float(column(rows, "pooling_factor").min()) - 0.03), 1.03)
     _size_axis(axes, column(rows, "n"))
     if variance_ratio is not None and variance_ratio > 0:
-        low, high = axes.get_xlim()
-        grid = np.linspace(max(low, 1e-3), high, 200)
-        if axes.get_xscale() == "log":
-            grid = np.geomspace(low, high, 200)
-        axes.plot(
-            grid,
-            grid / (grid + variance_ratio),
-            color=INK,
-            linewidth=1,
-            label=f"n / (n + {say(variance_ratio, 3)}), varying intercept alone",
-            zorder=2,
-        )
+        _factor_curve(axes, variance_ratio)
     axes.axhline(0.5, color=GRID, linewidth=1.2, zorder=1)
     axes.legend(loc="best")
     alt = f"Pooling factor of {counted(rows['label'].n_unique(), name)} rising with group size toward 1."
     caption = _factor_caption(rows, wording, name, variance_ratio)
     return Drawing(
         "pooling_factor", figure, caption, alt, rows.select("label", "term", "n", "pooling_factor")
+    )
+
+
+def _factor_curve(axes: Axes, variance_ratio: float) -> None:
+    """The closed form of a varying intercept alone, over the sizes shown."""
+    low, high = axes.get_xlim()
+    grid = np.linspace(max(low, 1e-3), high, 200)
+    if axes.get_xscale() == "log":
+        grid = np.geomspace(low, high, 200)
+    axes.plot(
+        grid,
+        grid / (grid + variance_ratio),
+        color=INK,
+        linewidth=1,
+        label=f"n / (n + {say(variance_ratio, 3)}), varying intercept alone",
+        zorder=2,
     )
 
 

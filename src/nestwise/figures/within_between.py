@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
@@ -92,17 +93,7 @@ def _panel(
         rasterized=points.height > RASTER_ABOVE // 2,
         zorder=1,
     )
-    lines = table.drop_nulls("slope").filter(pl.col("n") >= 3)
-    lines = lines[evenly(lines.height, LINES)]
-    ends = np.stack([column(lines, "x_low"), column(lines, "x_high")], axis=1)
-    heights = column(lines, "y_mean")[:, None] + column(lines, "slope")[:, None] * (
-        ends - column(lines, "x_mean")[:, None]
-    )
-    axes.add_collection(
-        LineCollection(
-            list(np.stack([ends, heights], axis=2)), colors=PARTIAL.color, alpha=0.28, linewidths=0.8
-        )
-    )
+    _group_lines(axes, table)
     axes.scatter(
         column(table, "x_mean"),
         column(table, "y_mean"),
@@ -140,3 +131,18 @@ def _panel(
     quiet(axes, "both")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3)
     return figure
+
+
+def _group_lines(axes: Axes, table: pl.DataFrame) -> None:
+    """The own line of each group, over the middle of its values."""
+    lines = table.drop_nulls("slope").filter(pl.col("n") >= 3)
+    lines = lines[evenly(lines.height, LINES)]
+    ends = np.stack([column(lines, "x_low"), column(lines, "x_high")], axis=1)
+    heights = column(lines, "y_mean")[:, None] + column(lines, "slope")[:, None] * (
+        ends - column(lines, "x_mean")[:, None]
+    )
+    axes.add_collection(
+        LineCollection(
+            list(np.stack([ends, heights], axis=2)), colors=PARTIAL.color, alpha=0.28, linewidths=0.8
+        )
+    )

@@ -20,7 +20,8 @@ from nestwise.fit.profile import profile_intervals
 from nestwise.fit.refusals import mixed_problems, refuse, refuse_perfect, refuse_saturated
 from nestwise.fit.solution import LmmSolution, solve
 from nestwise.fit.sweep import Swept, sweep
-from nestwise.likelihood.crossproducts import CrossProducts, collapse, compress, groups_last
+from nestwise.likelihood.compression import compress, groups_last
+from nestwise.likelihood.crossproducts import CrossProducts, collapse
 from nestwise.results import Estimate, Fit, Status
 
 ZERO_SD = SINGULAR_TOLERANCE

@@ -54,8 +54,7 @@ def collect(
         Files that are absent leave their part of the record empty: a study of which nothing could be
         fitted has a report all the same.
     """
-    place = Path(folder)
-    order = list(study.models)
+    place, order = Path(folder), list(study.models)
     estimates = _table(place / "estimates.parquet", ESTIMATES, order)
     fits = _table(place / "fits.parquet", FITS, order)
     records = _records(place, fits)

@@ -7,7 +7,8 @@ import pytest
 
 from nestwise.fit import optimise as search
 from nestwise.fit.optimise import finite_hessian, lower_factor, optimise, triangular
-from nestwise.likelihood.crossproducts import collapse, compress
+from nestwise.likelihood.compression import compress
+from nestwise.likelihood.crossproducts import collapse
 from nestwise.likelihood.gaussian import constant, deviance
 
 

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from nestwise.likelihood.compression import compress
 from nestwise.likelihood.conditional import (
     BLOCK,
     conditional_density,
     draw_random_effects,
     group_log_densities,
 )
-from nestwise.likelihood.crossproducts import collapse, compress
+from nestwise.likelihood.crossproducts import collapse
 from nestwise.likelihood.gaussian import criterion
 
 SIGMA = 0.7

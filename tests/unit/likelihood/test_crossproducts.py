@@ -9,13 +9,8 @@ import numpy as np
 import pytest
 
 from nestwise.errors import Refusal
-from nestwise.likelihood.crossproducts import (
-    collapse,
-    compress,
-    groups_last,
-    lambda_pattern,
-    with_original_columns,
-)
+from nestwise.likelihood.compression import compress, groups_last
+from nestwise.likelihood.crossproducts import collapse, lambda_pattern, with_original_columns
 from nestwise.likelihood.gaussian import constant, criterion, deviance
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nestwise.likelihood.crossproducts import collapse, compress
+from nestwise.likelihood.compression import compress
+from nestwise.likelihood.crossproducts import collapse
 from nestwise.likelihood.gaussian import constant, covariance_gradient, criterion, deviance, reduce
 
 THETAS = {"slopes": [0.8, 0.3, 0.5], "flipped": [-0.8, 0.4, 0.1], "boundary": [0.6, -0.2, 0.0]}
