@@ -1,1 +1,9 @@
-"""Side by side: engines on one parametrisation, three ways of pooling, models of a study."""
+"""Side by side: the stacked tables in, comparisons and sentences out.
+
+In reading order:
+
+- `saved`: the comparison table of a study.
+- `engines`, `verdict`: likelihood beside posterior, and why they differ.
+- `poolings`, `models`: the three poolings of one model; models that may be compared.
+- `reading`, `context`: what the numbers say; within and between effects.
+"""

@@ -1,1 +1,9 @@
-"""Verdicts on a fit: residuals, random effects, groups, each with the limit it is held against and advice."""
+"""Verdicts on saved fits: tables in, Check records with limit and advice out.
+
+In reading order:
+
+- `saved`: every fit of a study.
+- `checks`: every verdict on one fit.
+- `rows`: the rows a model used, with the group of each.
+- `residuals`, `random_effects`, `contextual`: what is judged.
+"""

@@ -1,1 +1,12 @@
-"""Figures: tidy frames in, a drawing with caption, alt text and data out; never a file."""
+"""Figures: tidy frames in, a drawing with caption, alt text and data out; never a file.
+
+In reading order:
+
+- `gallery`, `plan`, `inputs`: all figures of a study written; which apply; what they are drawn from.
+- `drawing`, `theme`: the record of a figure and its words; colours, fonts and SVG.
+- `raw`, `missing`, `within_between`: the data before any model.
+- `pooling`, `lines`, `shrinkage`, `dumbbells`, `caterpillar`, `league`, `predictors`: the groups.
+- `partition`, `forest`: variance components, and engines side by side.
+- `posterior`, `replicates`: draws, chains and replicated data.
+- `residuals`: what the model assumes.
+"""

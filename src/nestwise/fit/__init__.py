@@ -1,1 +1,11 @@
-"""Maximum likelihood and least squares: engines, inference and the three ways to treat groups."""
+"""Likelihood and least squares: a Design in, a Fit out.
+
+In reading order:
+
+- `lmm`: the engine of linear mixed models; `mixedlm`: statsmodels on the same design, its referee.
+- `pooled`, `unpooled`: complete and no pooling.
+- `refusals`: what cannot be answered, said before any work is done.
+- `sweep`, `optimise`, `solution`: the groups' own regressions, the search, the estimates at the optimum.
+- `inference`, `profile`, `limits`: degrees of freedom and tests, profile intervals and their root finding.
+- `pooling`, `partition`, `predictions`: the three poolings of each group, shares of variance, expected rows.
+"""

@@ -1,1 +1,9 @@
-"""One report a study: collected from files into a record, laid out in sections, rendered as one page."""
+"""One page a study: files in, a record, sections of blocks, HTML out.
+
+In reading order:
+
+- `collect`, `record`: the files of a study, as one record.
+- `words`, `ways`: how things are called; five ways to write one model.
+- `blocks`, `sections`: what a page is made of, and a function a section.
+- `svg`, `render`: figures made safe for a page, and the page.
+"""

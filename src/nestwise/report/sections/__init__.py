@@ -1,1 +1,5 @@
-"""The sections of a report, a file each: a function from the record to blocks, or None without content."""
+"""The sections of a report, a function each: the record in, blocks out, or None without content.
+
+In the order of the page: `summary`, `data`, `validation`, `models`, `pooling`, `variance`, `shrinkage`,
+`engines`, `diagnostics`, `sensitivity`, `fits`, `methods`, `glossary`.
+"""
