@@ -235,7 +235,7 @@ def estimates_frame(fit: Fit) -> pl.DataFrame:
 def fits_frame(fit: Fit) -> pl.DataFrame:
     """The row of `fits.parquet` that belongs to a fit."""
     row = {name: getattr(fit, name) for name in FITS if name not in ("warnings", "status")}
-    row |= {"warnings": "; ".join(fit.warnings) or None, "status": fit.status.value}
+    row |= {"warnings": " ".join(fit.warnings) or None, "status": fit.status.value}
     return conform(pl.DataFrame([row], schema=dict(FITS)), FITS)
 
 

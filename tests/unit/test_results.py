@@ -69,7 +69,7 @@ def test_a_fit_is_saved_and_stacked(tmp_path):
         save_fit(fit, folder)
     assert gather(folders, "estimates")["term"].to_list() == ["(Intercept)", "x"]
     assert gather(folders, "fits")["status"].to_list() == ["ok", "refused"]
-    assert gather(folders, "fits")["warnings"].to_list() == ["a; b", None]
+    assert gather(folders, "fits")["warnings"].to_list() == ["a b", None]
     assert gather(folders, "groups").schema == dict(GROUPS)
     assert gather(folders, "groups")["engine"].to_list() == ["lmm"]
     assert gather(folders, "checks")["advice"].to_list() == ["Fine."]
