@@ -66,7 +66,7 @@ def comparable(left: Mapping[str, Any], right: Mapping[str, Any]) -> None:
     problems = [
         Problem(
             f"{name} has no estimates, it was {fit['status'].replace('_', ' ')}",
-            f"comparison of {names[0]} with {names[1]}",
+            f"Comparison of {names[0]} with {names[1]}",
             "mend that fit first",
         )
         for name, fit in zip(names, (left, right), strict=True)
@@ -76,7 +76,7 @@ def comparable(left: Mapping[str, Any], right: Mapping[str, Any]) -> None:
         problems.append(
             Problem(
                 f"they were fitted to different rows ({left['n_obs']} and {right['n_obs']})",
-                f"comparison of {names[0]} with {names[1]}",
+                f"Comparison of {names[0]} with {names[1]}",
                 "fit both to the same analysis rows",
             )
         )
@@ -84,7 +84,7 @@ def comparable(left: Mapping[str, Any], right: Mapping[str, Any]) -> None:
         problems.append(
             Problem(
                 f"missing data were treated in two ways ({left['strategy']} and {right['strategy']})",
-                f"comparison of {names[0]} with {names[1]}",
+                f"Comparison of {names[0]} with {names[1]}",
                 "compare fits of one strategy",
             )
         )
@@ -104,7 +104,7 @@ def same_quantity(left: Mapping[str, Any], right: Mapping[str, Any]) -> None:
         Problem(
             f"the {what} of `{left['term']}` is {left[what]} for {left['engine']} and {right[what]} for "
             f"{right['engine']}",
-            "comparison of estimates",
+            "Comparison of estimates",
             f"bring both to one {what} first",
         )
         for what in ("target", "scale")

@@ -10,6 +10,7 @@ import pytest
 from nestwise.report.collect import collect
 from nestwise.report.render import environment, prose, render, sections
 from nestwise.report.sections.shrinkage import MOST_GROUPS
+from nestwise.report.sections.validation import rows_section
 from nestwise.results import CHECKS, conform
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -135,6 +136,13 @@ def test_the_reading_is_computed_from_the_numbers(page):
 
 def test_rows_left_out_are_accounted_for(page):
     assert "11 rows: x is missing <script>alert(1)</script> (1 group lost)" in page.text
+
+
+def test_models_of_two_outcomes_that_use_every_row_use_the_same_rows(record):
+    flow = {"n_source": 9, "n_used": 9, "groups_source": 3, "groups_used": 3, "excluded": []}
+    designs = {name: {"row_flow": flow, "analysis_hash": name} for name in ("a", "b")}
+    lead = rows_section(replace(record, designs=designs)).lead
+    assert lead == "No row was left out of any model; all models used the same rows."
 
 
 def test_the_ledger_holds_every_warning(record):

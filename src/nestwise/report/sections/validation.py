@@ -119,7 +119,7 @@ def rows_section(record: ReportRecord) -> Section | None:
     sets = {design["analysis_hash"] for design in record.designs.values() if design.get("analysis_hash")}
     same = (
         "all models used the same rows"
-        if len(sets) == 1
+        if len(sets) == 1 or not lost  # the hashes tell outcomes apart as well
         else f"the models used {count(len(sets))} different sets of rows"
     )
     lead = (
