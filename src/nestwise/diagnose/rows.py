@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from nestwise.data.dataset import ROW, Dataset
-from nestwise.data.derive import derive
+from nestwise.data.derive import derive, group_keys
 
 
 def analysis_rows(
@@ -53,10 +53,7 @@ def _label(
     frame: pl.DataFrame, path: list[str], within: Mapping[str, str | None], labels: set[str]
 ) -> pl.Expr:
     """Find the columns that make the labels of the groups table: ids may need their parents."""
-    parents = [path[0]]
-    while (parent := within.get(parents[0])) is not None and parent not in parents:
-        parents.insert(0, parent)
-    candidates = [path, path[-1:], [*parents, *path[1:]]]
+    candidates = [path, path[-1:], [*group_keys(path[0], within), *path[1:]]]
     for separator in (":", " : "):
         for columns in candidates:
             if any(name not in frame.columns for name in columns):
