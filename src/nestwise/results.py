@@ -15,6 +15,9 @@ from nestwise.storage import read_json, whole_folder, write_json
 
 Schema = Mapping[str, type[pl.DataType]]
 
+INTERCEPT = "(Intercept)"
+"""The intercept as every table names it, after lme4."""
+
 ESTIMATES: Schema = {
     "study": pl.String,
     "model": pl.String,

@@ -13,8 +13,8 @@ import polars as pl
 from nestwise.config.study import Study
 from nestwise.names import plural, several
 from nestwise.numbers import count, decimals_for, fixed, percent, say
+from nestwise.results import INTERCEPT
 
-INTERCEPT = "(Intercept)"
 PARTIAL_ENGINES = ("lmm", "glmm", "pymc", "mixedlm")
 Z95 = NormalDist().inv_cdf(0.975)
 

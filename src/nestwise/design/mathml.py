@@ -30,8 +30,8 @@ from nestwise.design.markup import (
     sup,
 )
 from nestwise.design.record import Design
+from nestwise.results import INTERCEPT
 
-INTERCEPT = "(Intercept)"
 GROUP_LETTERS = "jklmhg"
 
 

@@ -16,10 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from nestwise.data.dataset import VariableInfo
 from nestwise.errors import Problem, Refusal
 from nestwise.figures.theme import themed
+from nestwise.results import INTERCEPT
 
 FloatArray = NDArray[np.float64]
-
-INTERCEPT = "(Intercept)"
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,10 +6,11 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 
-from nestwise.figures.drawing import INTERCEPT, Drawing, FloatArray, Wording, cannot, column, evenly, plain
+from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, column, evenly, plain
 from nestwise.figures.theme import COMPLETE, MUTED, NO, PAPER, PARTIAL, new_figure, quiet
 from nestwise.names import counted
 from nestwise.numbers import say
+from nestwise.results import INTERCEPT
 
 DUMBBELLS_UP_TO = 60
 

@@ -6,9 +6,10 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from nestwise.figures.drawing import INTERCEPT, Drawing, Wording, cannot, drawn, plain, span
+from nestwise.figures.drawing import Drawing, Wording, cannot, drawn, plain, span
 from nestwise.figures.theme import ENGINE_NOTIONS, INK, new_figure, quiet
 from nestwise.numbers import say
+from nestwise.results import INTERCEPT
 
 PANELS = 16
 ENGINES = ("pooled", "lmm", "mixedlm", "pymc")

@@ -14,8 +14,8 @@ import polars as pl
 from nestwise.config.study import Study
 from nestwise.data.dataset import Dataset, worded
 from nestwise.diagnose.rows import analysis_rows
-from nestwise.figures.drawing import INTERCEPT, FloatArray, Wording
-from nestwise.results import TABLES, empty
+from nestwise.figures.drawing import FloatArray, Wording
+from nestwise.results import INTERCEPT, TABLES, empty
 from nestwise.storage import read_json
 
 MIXED = ("lmm", "pymc", "mixedlm")

@@ -8,9 +8,10 @@ from textwrap import wrap
 import polars as pl
 from matplotlib.axes import Axes
 
-from nestwise.figures.drawing import INTERCEPT, Drawing, Wording, cannot, drawn, plain, squared
+from nestwise.figures.drawing import Drawing, Wording, cannot, drawn, plain, squared
 from nestwise.figures.theme import COMPLETE, NOTIONS, PAPER, Notion, new_figure, quiet
 from nestwise.numbers import say
+from nestwise.results import INTERCEPT
 
 RESIDUAL = "residual"
 _LEVELS = ("partial_pooling", "pymc", "lmm", "mixedlm")

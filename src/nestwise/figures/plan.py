@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from nestwise.figures.caterpillar import caterpillar
-from nestwise.figures.drawing import INTERCEPT, Drawing, Wording
+from nestwise.figures.drawing import Drawing, Wording
 from nestwise.figures.forest import reml_vs_posterior
 from nestwise.figures.inputs import FigureInputs, ModelTables, model_tables, study_rows
 from nestwise.figures.league import league
@@ -23,6 +23,7 @@ from nestwise.figures.replicates import posterior_predictive, prior_predictive
 from nestwise.figures.residuals import random_effect_qq, residual_qq, residual_vs_fitted
 from nestwise.figures.shrinkage import shrinkage
 from nestwise.figures.within_between import within_between
+from nestwise.results import INTERCEPT
 from nestwise.seeds import seed_for
 
 Plan = dict[str, Callable[[], Drawing]]

@@ -7,7 +7,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from nestwise.figures.drawing import INTERCEPT, Drawing, FloatArray, Wording, cannot, column, drawn, span
+from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, column, drawn, span
 from nestwise.figures.theme import (
     COMPLETE,
     GRID,
@@ -23,6 +23,7 @@ from nestwise.figures.theme import (
 )
 from nestwise.names import counted
 from nestwise.numbers import say
+from nestwise.results import INTERCEPT
 
 BARS_UP_TO = 400
 """Groups above which standard-error bars would be one grey block."""

@@ -10,20 +10,11 @@ import polars as pl
 from matplotlib.axes import Axes
 from scipy.special import gammaln, ndtr
 
-from nestwise.figures.drawing import (
-    INTERCEPT,
-    Drawing,
-    FloatArray,
-    Wording,
-    cannot,
-    column,
-    drawn,
-    evenly,
-    plain,
-)
+from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, column, drawn, evenly, plain
 from nestwise.figures.theme import CHAIN_COLORS, INK, MUTED, NOTIONS, Notion, new_figure, quiet
 from nestwise.names import several
 from nestwise.numbers import say
+from nestwise.results import INTERCEPT
 
 PARAMETERS = 8
 POINTS_A_CHAIN = 200

@@ -13,7 +13,7 @@ from nestwise.design.record import Design, FloatArray
 from nestwise.fit.inference import information, satterthwaite, t_rows
 from nestwise.fit.limits import Interval
 from nestwise.fit.optimise import SINGULAR_TOLERANCE, Optimum, optimise
-from nestwise.fit.partition import INTERCEPT, kish_size, mean_square_z, partition, partition_rows
+from nestwise.fit.partition import kish_size, mean_square_z, partition, partition_rows
 from nestwise.fit.pooling import fixed_lines, partial_pooling, pooling_table
 from nestwise.fit.predictions import fixed_part, prediction_rows, with_random_part
 from nestwise.fit.profile import profile_intervals
@@ -22,7 +22,7 @@ from nestwise.fit.solution import LmmSolution, solve
 from nestwise.fit.sweep import Swept, sweep
 from nestwise.likelihood.compression import compress, groups_last
 from nestwise.likelihood.crossproducts import CrossProducts, collapse
-from nestwise.results import Estimate, Fit, Status
+from nestwise.results import INTERCEPT, Estimate, Fit, Status
 
 ZERO_SD = SINGULAR_TOLERANCE
 """A random effect whose typical contribution is below this share of sigma has an SD of zero."""

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestwise.design.record import Design, FloatArray
-from nestwise.results import Estimate
-
-INTERCEPT = "(Intercept)"
+from nestwise.results import INTERCEPT, Estimate
 
 
 @dataclass(frozen=True)

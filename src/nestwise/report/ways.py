@@ -20,7 +20,8 @@ from nestwise.design.markup import (
     summed,
     sup,
 )
-from nestwise.design.mathml import INTERCEPT, Equation, Shape
+from nestwise.design.mathml import Equation, Shape
+from nestwise.results import INTERCEPT
 
 
 @dataclass(frozen=True)

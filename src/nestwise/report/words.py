@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from nestwise.compare.reading import INTERCEPT, noun
+from nestwise.compare.reading import noun
 from nestwise.config.study import Study
 from nestwise.names import plural
 from nestwise.report.blocks import Cell
+from nestwise.results import INTERCEPT
 
 ENGINES = {
     "pooled": "Complete pooling (OLS)",

@@ -3,8 +3,8 @@ import polars as pl
 import pytest
 
 from nestwise.data.dataset import VariableInfo
-from nestwise.figures.drawing import INTERCEPT, Wording
-from nestwise.results import ESTIMATES, GROUPS, conform
+from nestwise.figures.drawing import Wording
+from nestwise.results import ESTIMATES, GROUPS, INTERCEPT, conform
 
 HOSTILE = "<script>alert('$x_1$')</script> & \"Łódź\" \x1b[31m\u202e"
 VARIABLES = {

@@ -5,10 +5,10 @@ from matplotlib.collections import LineCollection
 
 from nestwise.errors import Refusal
 from nestwise.figures.caterpillar import COMPARISON, caterpillar
-from nestwise.figures.drawing import INTERCEPT
 from nestwise.figures.league import league, ranks
 from nestwise.figures.predictors import group_level_predictor
 from nestwise.figures.theme import svg
+from nestwise.results import INTERCEPT
 
 
 def text_of(drawing):

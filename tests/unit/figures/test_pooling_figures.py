@@ -4,11 +4,11 @@ import pytest
 from matplotlib.collections import PathCollection
 
 from nestwise.errors import Refusal
-from nestwise.figures.drawing import INTERCEPT
 from nestwise.figures.lines import pooling_lines, spanning
 from nestwise.figures.pooling import pooling_by_size, pooling_factor
 from nestwise.figures.shrinkage import shrinkage
 from nestwise.figures.theme import svg
+from nestwise.results import INTERCEPT
 
 
 def text_of(drawing):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import polars as pl
 
-from nestwise.compare.reading import INTERCEPT, answer, noun, read_shrinkage, read_weight
+from nestwise.compare.reading import answer, noun, read_shrinkage, read_weight
 from nestwise.names import plural
 from nestwise.numbers import NOTHING, count, decimals_for, fixed, say
 from nestwise.report.blocks import Block, Bullets, Cell, Section, Table, cells, figures
 from nestwise.report.record import ReportRecord
 from nestwise.report.words import engine_name
+from nestwise.results import INTERCEPT
 
 MOST_GROUPS = 60
 """Groups listed in the page; the file has them all."""

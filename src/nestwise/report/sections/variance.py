@@ -9,7 +9,6 @@ import polars as pl
 
 from nestwise.compare.context import contextual, read_contextual
 from nestwise.compare.reading import (
-    INTERCEPT,
     Answer,
     answer,
     noun,
@@ -23,6 +22,7 @@ from nestwise.numbers import NOTHING, interval, p_value, percent, say, with_erro
 from nestwise.report.blocks import Block, Bullets, Cell, Heading, Section, Table, cells, figures
 from nestwise.report.record import ReportRecord
 from nestwise.report.words import engine_name, quantity, unit_of
+from nestwise.results import INTERCEPT
 
 DERIVED_COLUMNS = {
     "icc": "ICC",
