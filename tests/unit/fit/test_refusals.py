@@ -23,7 +23,11 @@ def term(codes=CODES, columns=ONE, correlated=True, group="g"):
 
 
 CASES = {
-    "family": (lambda make: make(Y, ONE, term(), family="binomial"), "Gaussian outcome", "no engine of this version"),
+    "family": (
+        lambda make: make(Y, ONE, term(), family="binomial"),
+        "Gaussian outcome",
+        "no engine of this version",
+    ),
     "no random term": (lambda make: make(Y, ONE), "no random effects", "pooled"),
     "two factors": (
         lambda make: make(Y, ONE, term(), term(codes=np.arange(12) % 3, group="h")),
