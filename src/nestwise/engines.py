@@ -14,6 +14,7 @@ from nestwise.data.dataset import Dataset
 from nestwise.design.build import build_design
 from nestwise.design.record import Design
 from nestwise.errors import NestwiseError
+from nestwise.names import several
 from nestwise.results import Fit, Status
 
 log = logging.getLogger(__name__)
@@ -102,9 +103,10 @@ def _sentences(error: NestwiseError, formula: str, columns: Collection[str]) -> 
 def _engine(engine: str, model: Model, *, seed: int, level: float, cores: int) -> Callable[[Design], Fit]:
     if model.residual is not None and model.residual.structure != "independent":
         what = f"residual structure {model.residual.structure}"
-        return lambda design: _unavailable(design, engine, what)
+        return lambda design: _unavailable(design, engine, what, "leave `residual` out of the model")
     if engine not in ENGINES:
-        return lambda design: _unavailable(design, engine, f"engine {engine}")
+        way_out = f"use one of {several(tuple(ENGINES))}"
+        return lambda design: _unavailable(design, engine, f"engine {engine}", way_out)
     module, function = ENGINES[engine]
     fit: Callable[..., Fit] = getattr(import_module(module), function)
     if engine != "pymc":
@@ -113,11 +115,11 @@ def _engine(engine: str, model: Model, *, seed: int, level: float, cores: int) -
     return partial(fit, priors=model.priors, seed=seed, cores=cores, level=level, **sampler)
 
 
-def _unavailable(design: Design, engine: str, what: str) -> Fit:
+def _unavailable(design: Design, engine: str, what: str, way_out: str) -> Fit:
     return Fit(
         **design.identity,
         engine=engine,
         method="",
         status=Status.REFUSED,
-        reason=f"The {what} is not part of this version; take it out of the model or use another engine.",
+        reason=f"The {what} is not part of this version; {way_out}.",
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nestwise.config import sections
 from nestwise.config.load import load_run, load_studies
-from nestwise.data.source import locate
+from nestwise.data.source import locate_all
 from nestwise.engines import ENGINES
 from nestwise.errors import NestwiseError
 from nestwise.provenance import fingerprint
@@ -21,9 +21,8 @@ for _name in (
     os.environ.setdefault(_name, "1")
 
 
-def source_of(file, roots):
-    """Data of a study, by a path that stays the same when the whole folder is moved."""
-    path = locate(file.study.data.source, file.path, roots)
+def lasting(path):
+    """A path that stays the same when the whole folder is moved."""
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
@@ -33,7 +32,8 @@ def read_configuration():
         run = load_run(config)
         studies = {file.name: file for file in load_studies(run.studies)}
         roots = [Path.cwd(), *map(Path, run.data_roots)]
-        sources = {name: source_of(file, roots) for name, file in studies.items()}
+        wanted = {name: (file.study.data.source, file.path) for name, file in studies.items()}
+        sources = {name: lasting(path) for name, path in locate_all(wanted, roots).items()}
     except NestwiseError as error:
         sys.exit(f"nestwise cannot start:\n{error}")
     return run, studies, sources

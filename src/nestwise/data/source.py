@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nestwise.data.bundled import DATASETS, bundled_datasets
@@ -132,3 +132,30 @@ def _missing(path: Path, source: str, where: str) -> Problem:
     else:
         hint = did_you_mean(path.name, siblings) or f"sources are sought from {Path(where).resolve().parent}"
     return Problem(f"the source {source!r} does not exist", where, hint)
+
+
+def locate_all(sources: Mapping[str, tuple[str, Path]], roots: Sequence[Path] = ()) -> dict[str, Path]:
+    """Find the data of several studies.
+
+    Parameters
+    ----------
+    sources : mapping of str to (str, Path)
+        `data.source` and the study file of each study.
+    roots : sequence of Path
+        As for `locate`.
+
+    Raises
+    ------
+    DataError
+        With the problems of all of them.
+    """
+    found: dict[str, Path] = {}
+    problems: list[Problem] = []
+    for name, (source, study_path) in sources.items():
+        try:
+            found[name] = locate(source, study_path, roots)
+        except DataError as error:
+            problems += error.problems
+    if problems:
+        raise DataError(problems)
+    return found

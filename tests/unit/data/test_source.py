@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from nestwise.data.source import locate
+from nestwise.data.source import locate, locate_all
 from nestwise.errors import DataError
 
 
@@ -96,3 +96,14 @@ def test_unreadable_file(folder):
     (folder / "data.csv").chmod(0)
     with pytest.raises(DataError, match="cannot be opened"):
         locate("data.csv", folder / "s.yaml", ())
+
+
+def test_the_problems_of_all_sources_are_told(tmp_path):
+    study = tmp_path / "study.yaml"
+    (tmp_path / "there.csv").write_text("a\n1\n")
+    wanted = {"a": ("there.csv", study), "b": ("absent.csv", study), "c": ("dataset:radn", study)}
+    with pytest.raises(DataError) as caught:
+        locate_all(wanted)
+    assert [problem.where for problem in caught.value.problems if "there.csv" in problem.what] == []
+    assert len(caught.value.problems) == 2
+    assert locate_all({"a": wanted["a"]}) == {"a": tmp_path / "there.csv"}
