@@ -98,7 +98,7 @@ def sample(
         progress_rate=REPORT_EVERY,
     )
     seconds, diverging = perf_counter() - began, tree.sample_stats["diverging"].values
-    log.info("sampled in %.1f s, %d divergent transitions", seconds, int(diverging.sum()))
+    log.info("sampled in %.1f s, divergent transitions: %d", seconds, int(diverging.sum()))
     values = _constrained(compiled, {name: tree.posterior[name].values for name in compiled.names})
     return Run(
         draws=_assemble(structure, priors, values),
