@@ -60,7 +60,7 @@ env-dev: .venv/.dev
 # Pins carry versions only: no index, no url, so that they serve every mirror.
 pins: | $(filter .tools/bin/uv,$(UV))
 	for set in requirements requirements-dev; do \
-	  $(UV) pip compile --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	  $(UV) pip compile --quiet --no-header --no-annotate \
 	    --upgrade envs/$$set.in --output-file envs/$$set.txt; done
 	$(BIN)/python -m nestwise.environment envs/requirements.txt envs/nestwise.yaml
 

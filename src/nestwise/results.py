@@ -15,6 +15,8 @@ from nestwise.storage import read_json, whole_folder, write_json
 
 Schema = Mapping[str, type[pl.DataType]]
 
+FEW_GROUPS = 40
+"""Below this many groups, variances between them and cluster-robust errors are uncertain: an alarm."""
 INTERCEPT = "(Intercept)"
 """The intercept as every table names it, after lme4."""
 

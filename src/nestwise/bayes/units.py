@@ -13,6 +13,7 @@ import numpy as np
 
 from nestwise.design.record import Design, FloatArray
 from nestwise.likelihood.crossproducts import CrossProducts, with_original_columns
+from nestwise.results import INTERCEPT
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def to_data(draws: Draws, units: Units) -> Draws:
 
 def _constant_column(design: Design) -> int | None:
     """Which column of X is the intercept, if any."""
-    return design.names.index("(Intercept)") if "(Intercept)" in design.names else None
+    return design.names.index(INTERCEPT) if INTERCEPT in design.names else None
 
 
 def _random_scale(Z: FloatArray) -> FloatArray:

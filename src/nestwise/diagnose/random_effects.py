@@ -7,9 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from nestwise.results import Check
+from nestwise.results import FEW_GROUPS, INTERCEPT, Check
 
-FEW_GROUPS = 40
 VERY_FEW_GROUPS = 10
 SINGLETON_SHARE = 0.5
 IMBALANCE = 0.5
@@ -133,7 +132,7 @@ def _outlying(
     limit = float(-ndtri(EFFECT_P / (2 * count)))
     size = np.abs(standardised)
     beyond = [str(labels[int(at)]) for at in np.argsort(-size) if size[at] > limit]
-    what = "intercept" if term == "(Intercept)" else f"slope of {term}"
+    what = "intercept" if term == INTERCEPT else f"slope of {term}"
     if not beyond:
         advice = f"No group has an outlying {what}; the random effects look normal in their tails."
     else:

@@ -11,9 +11,7 @@ from nestwise.design.record import Design, FloatArray, IntArray
 from nestwise.fit.inference import information, least_squares_log_likelihood, t_rows
 from nestwise.fit.predictions import prediction_rows
 from nestwise.fit.refusals import gaussian_problems, refuse, refuse_exact
-from nestwise.results import Estimate, Fit, Status
-
-FEW_GROUPS = 40
+from nestwise.results import FEW_GROUPS, Estimate, Fit, Status
 
 
 def fit_pooled(design: Design, level: float = 0.95) -> Fit:
