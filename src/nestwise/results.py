@@ -12,101 +12,18 @@ from typing import Any
 import polars as pl
 
 from nestwise.storage import read_json, whole_folder, write_json
-
-Schema = Mapping[str, type[pl.DataType]]
-
-FEW_GROUPS = 40
-"""Below this many groups, variances between them and cluster-robust errors are uncertain: an alarm."""
-INTERCEPT = "(Intercept)"
-"""The intercept as every table names it, after lme4."""
-
-ESTIMATES: Schema = {
-    "study": pl.String,
-    "model": pl.String,
-    "engine": pl.String,
-    "method": pl.String,
-    "strategy": pl.String,
-    "target": pl.String,
-    "component": pl.String,
-    "group": pl.String,
-    "term": pl.String,
-    "estimate": pl.Float64,
-    "std_error": pl.Float64,
-    "df": pl.Float64,
-    "statistic": pl.Float64,
-    "p_value": pl.Float64,
-    "lower": pl.Float64,
-    "upper": pl.Float64,
-    "level": pl.Float64,
-    "scale": pl.String,
-    "n_obs": pl.Int64,
-    "n_groups": pl.Int64,
-    "status": pl.String,
-}
-
-FITS: Schema = {
-    "study": pl.String,
-    "model": pl.String,
-    "engine": pl.String,
-    "method": pl.String,
-    "strategy": pl.String,
-    "status": pl.String,
-    "reason": pl.String,
-    "converged": pl.Boolean,
-    "singular": pl.Boolean,
-    "log_likelihood": pl.Float64,
-    "aic": pl.Float64,
-    "bic": pl.Float64,
-    "n_parameters": pl.Int64,
-    "n_obs": pl.Int64,
-    "n_groups": pl.Int64,
-    "seconds": pl.Float64,
-    "warnings": pl.String,
-    "formula": pl.String,
-    "analysis_hash": pl.String,
-}
-
-GROUPS: Schema = {
-    "study": pl.String,
-    "model": pl.String,
-    "engine": pl.String,
-    "method": pl.String,
-    "strategy": pl.String,
-    "group": pl.String,
-    "label": pl.String,
-    "term": pl.String,
-    "n": pl.Int64,
-    "no_pooling": pl.Float64,
-    "no_pooling_se": pl.Float64,
-    "complete_pooling": pl.Float64,
-    "complete_pooling_se": pl.Float64,
-    "partial_pooling": pl.Float64,
-    "partial_pooling_se": pl.Float64,
-    "lower": pl.Float64,
-    "upper": pl.Float64,
-    "random_effect": pl.Float64,
-    "random_effect_se": pl.Float64,
-    "pooling_factor": pl.Float64,
-}
-
-CHECKS: Schema = {
-    "study": pl.String,
-    "model": pl.String,
-    "engine": pl.String,
-    "check": pl.String,
-    "value": pl.Float64,
-    "limit": pl.Float64,
-    "ok": pl.Boolean,
-    "advice": pl.String,
-}
-
-PREDICTIONS: Schema = {
-    "row": pl.Int64,
-    "observed": pl.Float64,
-    "fixed": pl.Float64,
-    "fitted": pl.Float64,
-    "residual": pl.Float64,
-}
+from nestwise.vocabulary import (
+    CHECKS,
+    ESTIMATES,
+    FITS,
+    GROUPS,
+    INFLUENCE,
+    MEANS,
+    PREDICTIONS,
+    PROFILES,
+    TESTS,
+    Schema,
+)
 
 
 class Status(StrEnum):
@@ -124,7 +41,7 @@ class Estimate:
     """One quantity with its uncertainty; `None` where a notion does not apply."""
 
     component: str
-    """fixed | sd | cor | residual | derived"""
+    """fixed | sd | cor | residual | derived | robust (a fixed term with a cluster-robust error)"""
     term: str
     estimate: float | None
     group: str | None = None
@@ -138,6 +55,24 @@ class Estimate:
     """Coverage of (lower, upper), e.g. 0.95; `None` without an interval."""
     target: str = "conditional"
     scale: str = "response"
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A joint or one-sided test that is no single estimate's t test."""
+
+    __test__ = False  # not for pytest to collect
+
+    test: str
+    """fixed (all columns of a term) | variance (of one varying coefficient) | contextual"""
+    term: str
+    statistic: float | None
+    p_value: float | None
+    group: str | None = None
+    df_num: float | None = None
+    df_den: float | None = None
+    reference: str = ""
+    """The null distribution in words: `F, Satterthwaite`, `0.5 chi2(0) + 0.5 chi2(1)`, ..."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +148,14 @@ class Fit:
     """One row a group and term; the identity columns may be left out, they are filled in."""
     predictions: pl.DataFrame = field(default_factory=lambda: empty(PREDICTIONS))
     """One row an analysis row: `row` is the row number in the source, `fixed` uses X beta only."""
+    tests: tuple[Test, ...] = ()
+    means: pl.DataFrame = field(default_factory=lambda: empty(MEANS))
+    """Marginal means (`kind` mean) and their differences (`kind` contrast); `x` is the level of the grid's
+    first variable, `by` those of the others joined by `, `, `term` the point or the difference in words."""
+    influence: pl.DataFrame = field(default_factory=lambda: empty(INFLUENCE))
+    """One row a group: what leaving it out would do to the fixed effects."""
+    profiles: pl.DataFrame = field(default_factory=lambda: empty(PROFILES))
+    """Signed root of the rise of the deviance (`zeta`) along each covariance parameter."""
     draws: pl.DataFrame | None = None
     """Posterior draws: `chain`, `draw`, then one column a parameter (see `bayes.sample`)."""
     record: Mapping[str, Any] = field(default_factory=dict)
@@ -246,8 +189,7 @@ def fits_frame(fit: Fit) -> pl.DataFrame:
 
 def groups_frame(fit: Fit) -> pl.DataFrame:
     """The rows of `groups.parquet` that belong to a fit."""
-    named = fit.groups.with_columns(pl.lit(value).alias(name) for name, value in fit.identity.items())
-    return conform(named, GROUPS)
+    return _named(fit.groups, fit, GROUPS)
 
 
 def checks_frame(fit: Fit) -> pl.DataFrame:
@@ -257,6 +199,19 @@ def checks_frame(fit: Fit) -> pl.DataFrame:
     return conform(pl.DataFrame(rows, schema=dict(CHECKS)), CHECKS)
 
 
+def tests_frame(fit: Fit) -> pl.DataFrame:
+    """The rows of `tests.parquet` that belong to a fit."""
+    rows = [fit.identity | asdict(test) for test in fit.tests]
+    return conform(pl.DataFrame(rows, schema=dict(TESTS)), TESTS)
+
+
+def _named(frame: pl.DataFrame, fit: Fit, schema: Schema) -> pl.DataFrame:
+    """A table of a fit with the columns that name it."""
+    return conform(
+        frame.with_columns(pl.lit(value).alias(name) for name, value in fit.identity.items()), schema
+    )
+
+
 def save_fit(fit: Fit, folder: str | os.PathLike[str]) -> None:
     """Write a fit as a folder of Parquet files and one JSON record, all or nothing."""
     with whole_folder(folder) as partial:
@@ -264,16 +219,29 @@ def save_fit(fit: Fit, folder: str | os.PathLike[str]) -> None:
         fits_frame(fit).write_parquet(partial / "fits.parquet")
         groups_frame(fit).write_parquet(partial / "groups.parquet")
         checks_frame(fit).write_parquet(partial / "checks.parquet")
+        tests_frame(fit).write_parquet(partial / "tests.parquet")
+        _named(fit.means, fit, MEANS).write_parquet(partial / "means.parquet")
+        _named(fit.influence, fit, INFLUENCE).write_parquet(partial / "influence.parquet")
+        _named(fit.profiles, fit, PROFILES).write_parquet(partial / "profiles.parquet")
         conform(fit.predictions, PREDICTIONS).write_parquet(partial / "predictions.parquet")
         (fit.draws if fit.draws is not None else pl.DataFrame()).write_parquet(partial / "draws.parquet")
         write_json(partial / "record.json", dict(fit.record))
 
 
-TABLES: Mapping[str, Schema] = {"estimates": ESTIMATES, "fits": FITS, "groups": GROUPS, "checks": CHECKS}
+TABLES: Mapping[str, Schema] = {
+    "estimates": ESTIMATES,
+    "fits": FITS,
+    "groups": GROUPS,
+    "checks": CHECKS,
+    "tests": TESTS,
+    "means": MEANS,
+    "influence": INFLUENCE,
+    "profiles": PROFILES,
+}
 
 
 def gather(folders: Sequence[str | os.PathLike[str]], table: str) -> pl.DataFrame:
-    """Stack one table ("estimates", "fits", "groups" or "checks") of many saved fits."""
+    """Stack one table (a key of `TABLES`) of many saved fits."""
     schema = TABLES[table]
     parts = [pl.read_parquet(Path(folder) / f"{table}.parquet") for folder in folders]
     return pl.concat([empty(schema), *parts])

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import polars as pl
 
-from nestwise.results import FITS, Status, conform, gather
+from nestwise.results import Status, conform, gather
 from nestwise.storage import write_parquet
+from nestwise.vocabulary import FITS
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path("src/nestwise")
 LAYERS = (
-    {"errors", "names", "numbers", "storage", "seeds", "environment"},
+    {"arrays", "errors", "names", "numbers", "storage", "seeds", "environment", "vocabulary"},
     {"results", "provenance", "progress", "formula"},
     {"config", "tables"},
     {"data"},

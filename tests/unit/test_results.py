@@ -3,21 +3,10 @@ import math
 import polars as pl
 import pytest
 
-from nestwise.results import (
-    ESTIMATES,
-    FITS,
-    GROUPS,
-    Check,
-    Estimate,
-    Fit,
-    Status,
-    conform,
-    gather,
-    load_record,
-    save_fit,
-)
+from nestwise.results import Check, Estimate, Fit, Status, conform, gather, load_record, save_fit
 from nestwise.seeds import seed_for
 from nestwise.tables import stack
+from nestwise.vocabulary import ESTIMATES, FITS, GROUPS
 
 CONTRACT = [
     "study", "model", "engine", "method", "strategy", "target", "component", "group", "term", "estimate",

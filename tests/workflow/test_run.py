@@ -10,7 +10,7 @@ import time
 import polars as pl
 import pytest
 
-from nestwise.results import ESTIMATES, FITS, GROUPS
+from nestwise.vocabulary import ESTIMATES, FITS, GROUPS
 
 
 def test_a_study_leaves_what_the_contract_says(finished_run):

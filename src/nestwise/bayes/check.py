@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nestwise.design.record import FloatArray
+from nestwise.arrays import FloatArray
 from nestwise.results import Check
 
 RHAT = 1.01

@@ -20,7 +20,7 @@ from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import register_funcify_and_cache_key
 
-from nestwise.design.record import FloatArray, IntArray
+from nestwise.arrays import FloatArray, IntArray
 from nestwise.likelihood import conditional
 
 PARAMETERS = 4

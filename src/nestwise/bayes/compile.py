@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from nestwise.design.record import FloatArray
+from nestwise.arrays import FloatArray
 
 WRAPPER = """
 def log_density_callback(size, x_, gradient_, value_, data_):

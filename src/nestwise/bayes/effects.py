@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nestwise.arrays import FloatArray
 from nestwise.bayes.units import Draws, Units, to_data
-from nestwise.design.record import FloatArray
 from nestwise.fit.pooling import GroupCoefficients, pooling_factors
 from nestwise.likelihood.conditional import draw_random_effects
 from nestwise.likelihood.crossproducts import CrossProducts

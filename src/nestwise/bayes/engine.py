@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from nestwise.arrays import FloatArray
 from nestwise.bayes.check import judge, summarise
 from nestwise.bayes.compile import Compiled, compile_model, settle_pytensor
 from nestwise.bayes.estimates import (
@@ -26,7 +27,7 @@ from nestwise.bayes.priors import PriorRow, prior_records, prior_table
 from nestwise.bayes.sensitivity import log_prior, sensitivity_checks, sensitivity_records
 from nestwise.bayes.units import Draws, Units, standard_products, to_data, units_of
 from nestwise.config.study import Prior
-from nestwise.design.record import Design, FloatArray
+from nestwise.design.record import Design
 from nestwise.fit.pooling import fixed_lines, pooling_table
 from nestwise.fit.predictions import fixed_part, prediction_rows, with_random_part
 from nestwise.fit.refusals import mixed_problems, refuse, refuse_perfect, refuse_saturated

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from nestwise.arrays import FloatArray
 from nestwise.bayes.units import Draws
-from nestwise.design.record import Design, FloatArray
+from nestwise.design.record import Design
 from nestwise.fit.partition import kish_size, mean_square_z, partition
 from nestwise.results import Estimate
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from nestwise.arrays import FloatArray
 from nestwise.bayes.effects import spaced
 from nestwise.bayes.units import Draws, Units
-from nestwise.design.record import Design, FloatArray
+from nestwise.design.record import Design
 from nestwise.likelihood.conditional import group_log_densities
 from nestwise.likelihood.crossproducts import CrossProducts
 

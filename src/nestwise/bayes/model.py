@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
+from nestwise.arrays import FloatArray
 from nestwise.bayes.priors import PriorRow
 from nestwise.bayes.units import Units
-from nestwise.design.record import Design, FloatArray
+from nestwise.design.record import Design
 from nestwise.likelihood.crossproducts import CrossProducts
 
 

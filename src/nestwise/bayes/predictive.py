@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from nestwise.arrays import FloatArray, IntArray
 from nestwise.bayes.effects import spaced
 from nestwise.bayes.model import Structure, correlation_factors, vine_shapes
 from nestwise.bayes.priors import PriorRow
 from nestwise.bayes.units import Draws, Units, to_data
-from nestwise.design.record import Design, FloatArray, IntArray
+from nestwise.design.record import Design
 from nestwise.fit.predictions import fixed_part
 from nestwise.likelihood.conditional import draw_random_effects
 from nestwise.likelihood.crossproducts import CrossProducts

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from nestwise.arrays import FloatArray
 from nestwise.bayes.compile import Compiled
 from nestwise.bayes.model import Structure, correlation_factors
 from nestwise.bayes.priors import PriorRow
 from nestwise.bayes.units import Draws
-from nestwise.design.record import FloatArray
 
 log = logging.getLogger(__name__)
 REPORT_EVERY = 10_000

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from nestwise.arrays import FloatArray
 from nestwise.bayes.check import label
 from nestwise.bayes.model import Structure
 from nestwise.bayes.priors import PriorRow
 from nestwise.bayes.units import Draws
-from nestwise.design.record import FloatArray
 from nestwise.results import Check
 
 LIMIT = 0.05

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nestwise.design.record import Design, FloatArray
+from nestwise.arrays import FloatArray
+from nestwise.design.record import Design
 from nestwise.likelihood.crossproducts import CrossProducts, with_original_columns
-from nestwise.results import INTERCEPT
+from nestwise.vocabulary import INTERCEPT
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import polars as pl
 
 from nestwise.compare.verdict import Quantity, judge
 from nestwise.errors import Problem, Refusal
-from nestwise.results import Schema, conform
+from nestwise.results import conform
+from nestwise.vocabulary import Schema
 
 COMPARISON: Schema = {
     "study": pl.String,

@@ -13,7 +13,7 @@ import polars as pl
 from nestwise.config.study import Study
 from nestwise.names import plural, several
 from nestwise.numbers import count, decimals_for, fixed, percent, say
-from nestwise.results import INTERCEPT
+from nestwise.vocabulary import INTERCEPT
 
 PARTIAL_ENGINES = ("lmm", "glmm", "pymc", "mixedlm")
 Z95 = NormalDist().inv_cdf(0.975)

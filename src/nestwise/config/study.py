@@ -19,6 +19,11 @@ Strategy = Literal[
     "observed", "complete_case", "locf", "mi", "wgee", "bayes", "delta", "j2r", "cir", "cr", "lmcf"
 ]  # fmt: skip
 
+DegreesOfFreedom = Literal[
+    "satterthwaite", "kenward_roger", "kenward_roger_linear", "between_within", "normal"
+]  # fmt: skip
+Sandwich = Literal["CR0", "CR1", "CR2", "CR3"]
+
 DEFAULT_ENGINES: dict[str, tuple[Engine, ...]] = {
     "gaussian": ("pooled", "unpooled", "lmm", "mixedlm", "pymc"),
 }
@@ -143,6 +148,20 @@ class Derivation(Section):
         return self
 
 
+class Variance(Section):
+    """How the residual variance differs between rows: exactly one key."""
+
+    power: ColumnName | None = Field(None, description="sd = sigma |x|^d of this covariate")
+    exponential: ColumnName | None = Field(None, description="sd = sigma exp(d x) of this covariate")
+    strata: ColumnName | None = Field(None, description="one residual sd for each level of this column")
+
+    @model_validator(mode="after")
+    def _one_function(self) -> Self:
+        if sum(value is not None for value in (self.power, self.exponential, self.strata)) != 1:
+            raise ValueError("needs exactly one of power, exponential, strata")
+        return self
+
+
 class Residual(Section):
     """Covariance of the residuals inside the lowest group."""
 
@@ -154,9 +173,11 @@ class Residual(Section):
         "toeplitz",
         "antedependence",
     ] = "independent"
-    time: ColumnName | None = None
-    by: ColumnName | None = None
-    heterogeneous: bool = False
+    time: ColumnName | None = Field(None, description="column of the visits; default: the study's time")
+    by: ColumnName | None = Field(None, description="strata (arms) with a covariance each")
+    subject: ColumnName | None = Field(None, description="default: the lowest grouping factor")
+    heterogeneous: bool = Field(False, description="a variance of its own for each visit")
+    variance: Variance | None = Field(None, description="a variance that follows a covariate or strata")
 
 
 class Prior(Section):
@@ -180,6 +201,14 @@ class Model(Section):
     engines: tuple[Engine, ...] = Field((), description="default: all that fit the family")
     reml: bool = True
     residual: Residual | None = None
+    weights: ColumnName | None = Field(None, description="column of prior weights: variance sigma^2 / weight")
+    sampling_error: ColumnName | None = Field(None, description="column of known standard errors")
+    df: DegreesOfFreedom = Field("satterthwaite", description="of the t and F tests of `lmm`")
+    robust: Sandwich | None = Field(None, description="cluster-robust standard errors beside the model's")
+    bootstrap: int = Field(0, ge=0, le=100_000, description="refits of the parametric bootstrap")
+    means: tuple[tuple[ColumnName, ...], ...] = Field(
+        (), description="marginal means over the levels of these variables, e.g. [[visit, arm]]"
+    )
     priors: dict[str, Prior] = Field(default_factory=dict, description="term, sd:TERM, cor or sigma -> prior")
     label: Text | None = Field(None, description="what the model is for, in a few words")
     draws: int = Field(1000, ge=100, le=100_000, description="posterior draws a chain")

@@ -15,7 +15,7 @@ from nestwise.data.derive import group_keys
 from nestwise.data.validation import DataCheck, failed, passed, place, shorten
 from nestwise.errors import Problem
 from nestwise.names import did_you_mean
-from nestwise.results import FEW_GROUPS
+from nestwise.vocabulary import FEW_GROUPS
 
 RESTART_SHARE = 0.5
 """Share of (parent, id) pairs with an id of several parents from which ids are taken to start again."""

@@ -4,6 +4,7 @@ In reading order:
 
 - `record`: the `Design` that comes out.
 - `rows`, `grouping`: which rows are complete, and which group each belongs to.
+- `covariance`, `grid`: the covariance of the residuals, and where marginal means are asked for.
 - `columns`, `basis`, `matrix`: variables, splines and polynomials, and the model matrix as R names it.
 - `random_terms`: the columns that vary, and their groups.
 - `magnitude`, `rank`: numbers no arithmetic can carry, columns that follow from others.

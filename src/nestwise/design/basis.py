@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nestwise.design.record import FloatArray
+from nestwise.arrays import FloatArray
 from nestwise.errors import Problem, Refusal
 
 

@@ -8,6 +8,7 @@ from hashlib import sha256
 import numpy as np
 import polars as pl
 
+from nestwise.arrays import FloatArray, IntArray
 from nestwise.config.study import Derivation, Model
 from nestwise.data.dataset import ROW, Dataset
 from nestwise.design.columns import AnalysisRows, Levels, Quantity, computed, read_column
@@ -16,7 +17,7 @@ from nestwise.design.magnitude import refuse_extreme
 from nestwise.design.matrix import model_matrix
 from nestwise.design.random_terms import random_terms
 from nestwise.design.rank import independent_columns
-from nestwise.design.record import Design, FloatArray, IntArray, RowFlow
+from nestwise.design.record import Design, RowFlow
 from nestwise.design.rows import (
     complete_rows,
     needed_columns,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from nestwise.arrays import FloatArray, IntArray
 from nestwise.data.dataset import VariableInfo
-from nestwise.design.record import FloatArray, IntArray
 from nestwise.errors import Problem, Refusal
 from nestwise.formula.functions import FUNCTIONS
 from nestwise.formula.parser import options_of

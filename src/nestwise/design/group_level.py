@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nestwise.design.record import Design, FloatArray, RandomTerm
+from nestwise.arrays import FloatArray
+from nestwise.design.record import Design, RandomTerm
 
 TOLERANCE = 1e-9
 """Largest relative difference between a column and its reconstruction."""

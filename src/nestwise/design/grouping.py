@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from nestwise.arrays import IntArray
 from nestwise.design.columns import level_codes
-from nestwise.design.record import IntArray
 
 _DIGITS = re.compile(r"(\d+)")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from nestwise.design.record import FloatArray
+from nestwise.arrays import FloatArray
 from nestwise.errors import Problem, Refusal
 from nestwise.formula.tokens import formula_place
 

@@ -30,7 +30,7 @@ from nestwise.design.markup import (
     sup,
 )
 from nestwise.design.record import Design
-from nestwise.results import INTERCEPT
+from nestwise.vocabulary import INTERCEPT
 
 GROUP_LETTERS = "jklmhg"
 

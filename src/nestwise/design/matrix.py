@@ -10,9 +10,9 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from nestwise.arrays import FloatArray
 from nestwise.design.basis import b_spline, natural_spline, polynomial, polynomial_contrasts
 from nestwise.design.columns import AnalysisRows, Levels, computed, factor_levels, is_levels
-from nestwise.design.record import FloatArray
 from nestwise.errors import Problem, Refusal
 from nestwise.formula.functions import FUNCTIONS
 from nestwise.formula.parser import options_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nestwise.design.record import FloatArray
+from nestwise.arrays import FloatArray
 
 TOLERANCE = 1e-7
 """R's: a column is dropped if what the ones before it leave is this small beside its length."""

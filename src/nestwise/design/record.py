@@ -6,10 +6,26 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from nestwise.arrays import FloatArray, IntArray
+from nestwise.design.covariance import ResidualDesign
+from nestwise.design.grid import MeansGrid
+
+
+@dataclass(frozen=True)
+class Membership:
+    """Several memberships of each row in one grouping factor, as pupils who changed school.
+
+    Attributes
+    ----------
+    codes : ndarray (n, M)
+        Groups of each row, 0 .. J-1; a group may be named twice.
+    weights : ndarray (n, M)
+        Share of each membership; the random effect of a row is the weighted sum of those of its groups.
+    """
+
+    codes: IntArray
+    weights: FloatArray
 
 
 @dataclass(frozen=True)
@@ -30,6 +46,10 @@ class RandomTerm:
         Name of each group.
     correlated : bool
         Whether the q effects have a full covariance (`|`) or independent ones (`||`).
+    membership : Membership or None
+        With several memberships a row; `codes` then holds the first of them.
+    relation : ndarray (J, J) or None
+        Known correlation between the groups (a pedigree, a neighbourhood); `None`: independent groups.
     """
 
     group: str
@@ -38,11 +58,55 @@ class RandomTerm:
     codes: IntArray
     labels: tuple[str, ...]
     correlated: bool = True
+    membership: Membership | None = None
+    relation: FloatArray | None = None
 
     @property
     def n_groups(self) -> int:
         """J."""
         return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A grouping factor of a design, over all random terms on it.
+
+    Attributes
+    ----------
+    group : str
+        Name.
+    names : tuple of str, length q
+        Coefficients that vary by it.
+    columns : tuple of int, length q
+        Their places among all varying coefficients (`Design.varying`).
+    terms : tuple of RandomTerm
+        The terms.
+    """
+
+    group: str
+    names: tuple[str, ...]
+    columns: tuple[int, ...]
+    terms: tuple[RandomTerm, ...]
+
+    @property
+    def codes(self) -> IntArray:
+        """Group of each row (n,)."""
+        return self.terms[0].codes
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the groups."""
+        return self.terms[0].labels
+
+    @property
+    def n_groups(self) -> int:
+        """J."""
+        return self.terms[0].n_groups
+
+    @property
+    def Z(self) -> FloatArray:  # noqa: N802
+        """Columns of the coefficients that vary by it (n, q)."""
+        return np.column_stack([term.Z for term in self.terms])
 
 
 @dataclass(frozen=True)
@@ -98,6 +162,17 @@ class Design:
         Columns of X left out because they are linear combinations of those before them.
     notes : tuple of str
         What the reader should know of how the design was made, a sentence each.
+    term_of : tuple of str, length p
+        Term of the formula each column of X belongs to, e.g. `age:Sex`; `(Intercept)` for the intercept.
+        Empty where nobody asked.
+    weights : ndarray (n,) or None
+        Prior weights: the residual variance of row i is sigma^2 / w_i.
+    sampling_error : ndarray (n,) or None
+        Known standard error of each outcome; then no residual variance is estimated.
+    residual : ResidualDesign or None
+        Covariance of the residuals; `None`: independent with one variance.
+    means : tuple of MeansGrid
+        Marginal means that were asked for.
     """
 
     study: str
@@ -118,6 +193,11 @@ class Design:
     trials: FloatArray | None = None
     dropped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    term_of: tuple[str, ...] = ()
+    weights: FloatArray | None = None
+    sampling_error: FloatArray | None = None
+    residual: ResidualDesign | None = None
+    means: tuple[MeansGrid, ...] = ()
 
     @property
     def n(self) -> int:
@@ -145,6 +225,25 @@ class Design:
     def y_less_offset(self) -> FloatArray:
         """What fixed and random effects are to explain (n,)."""
         return self.y if self.offset is None else self.y - self.offset
+
+    @property
+    def factors(self) -> tuple[Factor, ...]:
+        """The grouping factors, in order of first appearance."""
+        found: dict[str, list[tuple[RandomTerm, range]]] = {}
+        start = 0
+        for term in self.random:
+            stop = start + len(term.names)
+            found.setdefault(term.group, []).append((term, range(start, stop)))
+            start = stop
+        return tuple(
+            Factor(
+                group,
+                tuple(name for term, _ in parts for name in term.names),
+                tuple(column for _, columns in parts for column in columns),
+                tuple(term for term, _ in parts),
+            )
+            for group, parts in found.items()
+        )
 
     @property
     def varying(self) -> tuple[str, ...]:

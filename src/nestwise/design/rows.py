@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
+from nestwise.arrays import IntArray
 from nestwise.config.study import Derivation
 from nestwise.data.dataset import ROW, Dataset
 from nestwise.design.grouping import Factor, Keys, factor_keys, group_codes, read_factor, read_keys
-from nestwise.design.record import IntArray, RowFlow
+from nestwise.design.record import RowFlow
 from nestwise.errors import FormulaError, Problem, Refusal
 from nestwise.formula.record import Formula
 from nestwise.formula.tokens import formula_place, shortened

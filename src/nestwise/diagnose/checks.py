@@ -15,7 +15,8 @@ from nestwise.diagnose.contextual import contextual_check, varying_both_ways
 from nestwise.diagnose.random_effects import effect_checks, size_checks
 from nestwise.diagnose.residuals import residual_checks
 from nestwise.diagnose.rows import analysis_rows
-from nestwise.results import INTERCEPT, Check
+from nestwise.results import Check
+from nestwise.vocabulary import INTERCEPT
 
 MIXED = ("lmm", "mixedlm", "pymc")
 GROUP_ENGINE = "lmm"

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from nestwise.results import FEW_GROUPS, INTERCEPT, Check
+from nestwise.results import Check
+from nestwise.vocabulary import FEW_GROUPS, INTERCEPT
 
 VERY_FEW_GROUPS = 10
 SINGLETON_SHARE = 0.5

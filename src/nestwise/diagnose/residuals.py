@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from nestwise.design.record import FloatArray
+from nestwise.arrays import FloatArray
 from nestwise.results import Check
 
 EXTREME = 4.0

@@ -11,8 +11,9 @@ import polars as pl
 
 from nestwise.data.dataset import Dataset
 from nestwise.diagnose.checks import diagnose
-from nestwise.results import CHECKS, conform, empty, gather
+from nestwise.results import conform, empty, gather
 from nestwise.storage import read_json
+from nestwise.vocabulary import CHECKS
 
 
 def diagnose_saved(

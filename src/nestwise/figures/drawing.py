@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from nestwise.data.dataset import VariableInfo
 from nestwise.errors import Problem, Refusal
 from nestwise.figures.theme import themed
-from nestwise.results import INTERCEPT
+from nestwise.vocabulary import INTERCEPT
 
 FloatArray = NDArray[np.float64]
 

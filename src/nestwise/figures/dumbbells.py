@@ -10,7 +10,7 @@ from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, colum
 from nestwise.figures.theme import COMPLETE, MUTED, NO, PAPER, PARTIAL, new_figure, quiet
 from nestwise.names import counted
 from nestwise.numbers import say
-from nestwise.results import INTERCEPT
+from nestwise.vocabulary import INTERCEPT
 
 DUMBBELLS_UP_TO = 60
 

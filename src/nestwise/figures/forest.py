@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from nestwise.figures.drawing import Drawing, Wording, cannot, drawn, plain, span
 from nestwise.figures.theme import ENGINE_NOTIONS, INK, new_figure, quiet
 from nestwise.numbers import say
-from nestwise.results import INTERCEPT
+from nestwise.vocabulary import INTERCEPT
 
 PANELS = 16
 ENGINES = ("pooled", "lmm", "mixedlm", "pymc")

@@ -15,8 +15,9 @@ from nestwise.config.study import Study
 from nestwise.data.dataset import Dataset, worded
 from nestwise.diagnose.rows import analysis_rows
 from nestwise.figures.drawing import FloatArray, Wording
-from nestwise.results import INTERCEPT, TABLES, empty
+from nestwise.results import TABLES, empty
 from nestwise.storage import read_json
+from nestwise.vocabulary import INTERCEPT
 
 MIXED = ("lmm", "pymc", "mixedlm")
 """Engines whose partial pooling is drawn, the preferred first."""

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from nestwise.figures.drawing import Drawing, Wording, cannot, drawn, plain, squared
 from nestwise.figures.theme import COMPLETE, NOTIONS, PAPER, Notion, new_figure, quiet
 from nestwise.numbers import say
-from nestwise.results import INTERCEPT
+from nestwise.vocabulary import INTERCEPT
 
 RESIDUAL = "residual"
 _LEVELS = ("partial_pooling", "pymc", "lmm", "mixedlm")

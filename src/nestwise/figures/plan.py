@@ -23,8 +23,8 @@ from nestwise.figures.replicates import posterior_predictive, prior_predictive
 from nestwise.figures.residuals import random_effect_qq, residual_qq, residual_vs_fitted
 from nestwise.figures.shrinkage import shrinkage
 from nestwise.figures.within_between import within_between
-from nestwise.results import INTERCEPT
 from nestwise.seeds import seed_for
+from nestwise.vocabulary import INTERCEPT
 
 Plan = dict[str, Callable[[], Drawing]]
 """Name of a figure -> what draws it."""

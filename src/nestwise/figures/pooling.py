@@ -23,7 +23,7 @@ from nestwise.figures.theme import (
 )
 from nestwise.names import counted
 from nestwise.numbers import say
-from nestwise.results import INTERCEPT
+from nestwise.vocabulary import INTERCEPT
 
 BARS_UP_TO = 400
 """Groups above which standard-error bars would be one grey block."""

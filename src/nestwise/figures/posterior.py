@@ -14,7 +14,7 @@ from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, colum
 from nestwise.figures.theme import CHAIN_COLORS, INK, MUTED, NOTIONS, Notion, new_figure, quiet
 from nestwise.names import several
 from nestwise.numbers import say
-from nestwise.results import INTERCEPT
+from nestwise.vocabulary import INTERCEPT
 
 PARAMETERS = 8
 POINTS_A_CHAIN = 200

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nestwise.design.record import FloatArray
+from nestwise.arrays import FloatArray
 from nestwise.likelihood.crossproducts import CrossProducts
 from nestwise.likelihood.gaussian import covariance_gradient, criterion
 from nestwise.results import Estimate

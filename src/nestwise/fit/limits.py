@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nestwise.design.record import FloatArray
+from nestwise.arrays import FloatArray
 
 Value = Callable[[FloatArray], tuple[float, FloatArray]]
 TOO_FAR = 1e30

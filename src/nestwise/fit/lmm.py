@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from nestwise.design.record import Design, FloatArray
+from nestwise.arrays import FloatArray
+from nestwise.design.record import Design
 from nestwise.fit.inference import information, satterthwaite, t_rows
 from nestwise.fit.limits import Interval
 from nestwise.fit.optimise import SINGULAR_TOLERANCE, Optimum, optimise
@@ -22,7 +23,8 @@ from nestwise.fit.solution import LmmSolution, solve
 from nestwise.fit.sweep import Swept, sweep
 from nestwise.likelihood.compression import compress, groups_last
 from nestwise.likelihood.crossproducts import CrossProducts, collapse
-from nestwise.results import INTERCEPT, Estimate, Fit, Status
+from nestwise.results import Estimate, Fit, Status
+from nestwise.vocabulary import INTERCEPT
 
 ZERO_SD = SINGULAR_TOLERANCE
 """A random effect whose typical contribution is below this share of sigma has an SD of zero."""
@@ -228,9 +230,9 @@ def group_table(design: Design, state: LmmState, solution: LmmSolution, level: f
         lines,
         beta=solution.beta,
         cov_beta=solution.cov_beta,
-        b=solution.b,
-        b_cov=solution.b_cov,
-        b_on_beta=solution.b_on_beta,
+        b=solution.effects[0].b,
+        b_cov=solution.effects[0].b_cov,
+        b_on_beta=solution.effects[0].b_on_beta,
         level=level,
     )
     return pooling_table(
@@ -247,7 +249,7 @@ def group_table(design: Design, state: LmmState, solution: LmmSolution, level: f
 def predict_rows(design: Design, solution: LmmSolution) -> pl.DataFrame:
     """One row an analysis row, in the schema `PREDICTIONS`."""
     fixed = fixed_part(design, solution.beta)
-    return prediction_rows(design, fixed, with_random_part(design, fixed, solution.b))
+    return prediction_rows(design, fixed, with_random_part(design, fixed, solution.effects[0].b))
 
 
 def _verdict(design: Design, optimum: Optimum) -> tuple[Status, str | None, tuple[str, ...]]:

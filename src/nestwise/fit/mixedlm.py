@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from nestwise.design.record import Design, FloatArray
+from nestwise.arrays import FloatArray
+from nestwise.design.record import Design
 from nestwise.fit.inference import information, t_rows
 from nestwise.fit.lmm import (
     LmmState,
@@ -199,7 +200,7 @@ def _as_solution(state: LmmState, peer: _Peer) -> LmmSolution:
     at = solve(products, theta, reml=state.solution.reml)
     changed: dict[str, Any] = {"beta": peer.beta, "Sigma": peer.Sigma, "sigma": peer.sigma}
     if peer.b is not None:
-        changed["b"] = peer.b
+        changed["effects"] = (replace(at.effects[0], b=peer.b),)
     return replace(at, **changed)
 
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nestwise.design.record import Design, FloatArray
-from nestwise.results import INTERCEPT, Estimate
+from nestwise.arrays import FloatArray
+from nestwise.design.record import Design
+from nestwise.results import Estimate
+from nestwise.vocabulary import INTERCEPT
 
 
 @dataclass(frozen=True)

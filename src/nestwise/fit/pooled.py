@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from nestwise.design.record import Design, FloatArray, IntArray
+from nestwise.arrays import FloatArray, IntArray
+from nestwise.design.record import Design
 from nestwise.fit.inference import information, least_squares_log_likelihood, t_rows
 from nestwise.fit.predictions import prediction_rows
 from nestwise.fit.refusals import gaussian_problems, refuse, refuse_exact
-from nestwise.results import FEW_GROUPS, Estimate, Fit, Status
+from nestwise.results import Estimate, Fit, Status
+from nestwise.vocabulary import FEW_GROUPS
 
 
 def fit_pooled(design: Design, level: float = 0.95) -> Fit:

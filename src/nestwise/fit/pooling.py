@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from nestwise.arrays import FloatArray
 from nestwise.design.group_level import group_level_parts
-from nestwise.design.record import Design, FloatArray
+from nestwise.design.record import Design
 from nestwise.fit.sweep import Swept
 from nestwise.likelihood.crossproducts import CrossProducts
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from nestwise.design.record import Design, FloatArray
+from nestwise.arrays import FloatArray
+from nestwise.design.record import Design
 
 
 def fixed_part(design: Design, beta: FloatArray) -> FloatArray:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nestwise.design.record import Design, FloatArray
+from nestwise.arrays import FloatArray
+from nestwise.design.record import Design
 from nestwise.fit.limits import Interval, Quantity, Value, limits
 from nestwise.fit.optimise import triangular
 from nestwise.likelihood.crossproducts import CrossProducts

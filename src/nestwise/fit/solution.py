@@ -6,15 +6,40 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nestwise.design.record import FloatArray
+from nestwise.arrays import FloatArray
 from nestwise.fit.optimise import triangular
 from nestwise.likelihood.crossproducts import CrossProducts
 from nestwise.likelihood.gaussian import constant, criterion
 
 
 @dataclass(frozen=True)
+class FactorEffects:
+    """Predicted random effects of one grouping factor.
+
+    Attributes
+    ----------
+    group : str
+        Its name.
+    columns : tuple of int, length q
+        Places of its coefficients among all that vary.
+    b : ndarray (J, q)
+        Conditional means (BLUPs).
+    b_cov : ndarray (J, q, q)
+        Conditional covariances given beta (lme4's condVar).
+    b_on_beta : ndarray (J, q, p)
+        Derivative of b with respect to beta: how the uncertainty of beta carries over to b.
+    """
+
+    group: str
+    columns: tuple[int, ...]
+    b: FloatArray
+    b_cov: FloatArray
+    b_on_beta: FloatArray
+
+
+@dataclass(frozen=True)
 class LmmSolution:
-    """Estimates of a linear mixed model with one grouping factor.
+    """Estimates of a linear mixed model.
 
     All quantities are on the outcome's scale and for the columns of the formula; the q random effects are
     those of all terms, in the formula's order.
@@ -35,12 +60,8 @@ class LmmSolution:
         Residual standard deviation.
     Sigma : ndarray (q, q)
         Covariance of the random effects, ``sigma^2 Lambda Lambda'``.
-    b : ndarray (J, q)
-        Conditional means of the random effects (BLUPs).
-    b_cov : ndarray (J, q, q)
-        Their conditional covariances given beta, ``sigma^2 Lambda M_j^-1 Lambda'`` (lme4's condVar).
-    b_on_beta : ndarray (J, q, p)
-        Derivative of b with respect to beta: how the uncertainty of beta carries over to b.
+    effects : tuple of FactorEffects
+        Predicted random effects, one entry a grouping factor in the order of `Design.factors`.
     deviance : float
         Minus twice the log-likelihood (ML), or the REML criterion, with all constants.
     """
@@ -52,9 +73,7 @@ class LmmSolution:
     Lambda: FloatArray
     sigma: float
     Sigma: FloatArray
-    b: FloatArray
-    b_cov: FloatArray
-    b_on_beta: FloatArray
+    effects: tuple[FactorEffects, ...]
     deviance: float
 
     @property
@@ -101,8 +120,14 @@ def solve(products: CrossProducts, theta: FloatArray, *, reml: bool) -> LmmSolut
         Lambda=Lambda,
         sigma=sigma,
         Sigma=sigma**2 * Lambda @ Lambda.T,
-        b=products.scale * w @ root.T,
-        b_cov=sigma**2 * root @ reduced.M_inverse @ root.T,
-        b_on_beta=-root @ reduced.K[:, :, :p] @ T_back,
+        effects=(
+            FactorEffects(
+                group=products.group,
+                columns=tuple(range(products.q)),
+                b=products.scale * w @ root.T,
+                b_cov=sigma**2 * root @ reduced.M_inverse @ root.T,
+                b_on_beta=-root @ reduced.K[:, :, :p] @ T_back,
+            ),
+        ),
         deviance=at.value + constant(products, reml=reml),
     )

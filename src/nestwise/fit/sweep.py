@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nestwise.design.record import FloatArray, IntArray
+from nestwise.arrays import FloatArray, IntArray
 from nestwise.likelihood.crossproducts import CrossProducts
 
 BoolArray = NDArray[np.bool_]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nestwise.design.record import FloatArray
+from nestwise.arrays import FloatArray
 from nestwise.likelihood.crossproducts import CrossProducts
 
 

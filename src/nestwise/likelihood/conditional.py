@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from nestwise.design.record import FloatArray
+from nestwise.arrays import FloatArray
 from nestwise.likelihood.crossproducts import CrossProducts
 
 BLOCK = 64

@@ -27,7 +27,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nestwise.design.record import Design, FloatArray, IntArray, RandomTerm
+from nestwise.arrays import FloatArray, IntArray
+from nestwise.design.record import Design, RandomTerm
 from nestwise.errors import Problem, Refusal
 
 RANK_TOLERANCE = 1e-16
@@ -78,6 +79,8 @@ class CrossProducts:
 
     Attributes
     ----------
+    group : str
+        Name of the grouping factor.
     A : ndarray (J, q, q)
         Z_j'Z_j, working columns.
     B : ndarray (J, q, p + 1)
@@ -102,6 +105,7 @@ class CrossProducts:
         Residual standard deviation (divisor n) of least squares, units of the outcome.
     """
 
+    group: str
     A: FloatArray
     B: FloatArray
     G: FloatArray
@@ -191,6 +195,7 @@ def collapse(design: Design) -> CrossProducts:
     A, B, counts = _sums_by_group(columns, columns_w, codes, design.random[0].n_groups)
     W = np.column_stack(columns_w)
     return CrossProducts(
+        group=design.random[0].group,
         A=A,
         B=B,
         G=W.T @ W,

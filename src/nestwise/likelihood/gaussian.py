@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nestwise.design.record import FloatArray
+from nestwise.arrays import FloatArray
 from nestwise.likelihood.crossproducts import CrossProducts
 
 

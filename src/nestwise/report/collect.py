@@ -15,8 +15,9 @@ from nestwise.config.study import Study
 from nestwise.design.mathml import FixedShape, RandomShape, Shape, shape_from_record
 from nestwise.report.record import Picture, ReportRecord
 from nestwise.report.svg import UnsafeSvgError, safe_svg
-from nestwise.results import CHECKS, ESTIMATES, FITS, GROUPS, Schema, empty
+from nestwise.results import empty
 from nestwise.storage import read_json
+from nestwise.vocabulary import CHECKS, ESTIMATES, FITS, GROUPS, Schema
 
 MOST_FAILURES = 50
 LARGEST_FIGURE = 700_000

@@ -21,7 +21,7 @@ from nestwise.design.markup import (
     sup,
 )
 from nestwise.design.mathml import Equation, Shape
-from nestwise.results import INTERCEPT
+from nestwise.vocabulary import INTERCEPT
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from nestwise.compare.reading import noun
 from nestwise.config.study import Study
 from nestwise.names import plural
 from nestwise.report.blocks import Cell
-from nestwise.results import INTERCEPT
+from nestwise.vocabulary import INTERCEPT
 
 ENGINES = {
     "pooled": "Complete pooling (OLS)",

@@ -11,7 +11,8 @@ from nestwise.compare.engines import (
 )
 from nestwise.compare.verdict import Quantity, judge
 from nestwise.errors import Refusal
-from nestwise.results import ESTIMATES, FITS, conform
+from nestwise.results import conform
+from nestwise.vocabulary import ESTIMATES, FITS
 
 
 def fit_row(engine, **given):

@@ -3,7 +3,8 @@
 import polars as pl
 
 from nestwise.compare.models import compare_models
-from nestwise.results import ESTIMATES, FITS, conform
+from nestwise.results import conform
+from nestwise.vocabulary import ESTIMATES, FITS
 
 
 def study(*models):

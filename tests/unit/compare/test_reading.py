@@ -16,7 +16,8 @@ from nestwise.compare.reading import (
     read_weight,
 )
 from nestwise.config.study import Study
-from nestwise.results import ESTIMATES, FITS, GROUPS, conform, empty
+from nestwise.results import conform, empty
+from nestwise.vocabulary import ESTIMATES, FITS, GROUPS
 
 STUDY = Study.model_validate(
     {

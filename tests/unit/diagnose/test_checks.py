@@ -13,8 +13,9 @@ from nestwise.diagnose.random_effects import effect_checks, size_checks
 from nestwise.diagnose.residuals import levene, residual_checks
 from nestwise.diagnose.saved import diagnose_saved
 from nestwise.engines import fit_model
-from nestwise.results import CHECKS, ESTIMATES, GROUPS, Fit, Status, conform, empty, save_fit
+from nestwise.results import Fit, Status, conform, empty, save_fit
 from nestwise.storage import write_json
+from nestwise.vocabulary import CHECKS, ESTIMATES, GROUPS
 
 
 def named(checks):

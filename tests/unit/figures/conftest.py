@@ -4,7 +4,8 @@ import pytest
 
 from nestwise.data.dataset import VariableInfo
 from nestwise.figures.drawing import Wording
-from nestwise.results import ESTIMATES, GROUPS, INTERCEPT, conform
+from nestwise.results import conform
+from nestwise.vocabulary import ESTIMATES, GROUPS, INTERCEPT
 
 HOSTILE = "<script>alert('$x_1$')</script> & \"Łódź\" \x1b[31m\u202e"
 VARIABLES = {

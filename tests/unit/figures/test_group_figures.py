@@ -8,7 +8,7 @@ from nestwise.figures.caterpillar import COMPARISON, caterpillar
 from nestwise.figures.league import league, ranks
 from nestwise.figures.predictors import group_level_predictor
 from nestwise.figures.theme import svg
-from nestwise.results import INTERCEPT
+from nestwise.vocabulary import INTERCEPT
 
 
 def text_of(drawing):

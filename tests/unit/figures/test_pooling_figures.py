@@ -8,7 +8,7 @@ from nestwise.figures.lines import pooling_lines, spanning
 from nestwise.figures.pooling import pooling_by_size, pooling_factor
 from nestwise.figures.shrinkage import shrinkage
 from nestwise.figures.theme import svg
-from nestwise.results import INTERCEPT
+from nestwise.vocabulary import INTERCEPT
 
 
 def text_of(drawing):

@@ -288,7 +288,7 @@ def test_predictions_solve_hendersons_equations(simulate):
     C = np.linalg.inv(W.T @ W + penalty)
     both = C @ W.T @ design.y
     np.testing.assert_allclose(solution.beta, both[:3], rtol=1e-8)
-    np.testing.assert_allclose(solution.b.ravel(), both[3:], atol=1e-8)
+    np.testing.assert_allclose(solution.effects[0].b.ravel(), both[3:], atol=1e-8)
     C *= solution.sigma**2
     np.testing.assert_allclose(solution.cov_beta, C[:3, :3], rtol=1e-7, atol=1e-12)
     # prediction error of a group's coefficient: its line plus its random effect, both uncertain

@@ -10,7 +10,8 @@ from nestwise.fit.lmm import fit_lmm, solve_lmm
 from nestwise.fit.pooled import fit_pooled
 from nestwise.fit.pooling import fixed_lines, pooling_factors
 from nestwise.fit.unpooled import fit_unpooled
-from nestwise.results import GROUPS, conform, groups_frame
+from nestwise.results import conform, groups_frame
+from nestwise.vocabulary import GROUPS
 
 
 def rows(fit):

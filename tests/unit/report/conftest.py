@@ -9,7 +9,8 @@ import pytest
 
 from nestwise.config.study import Study
 from nestwise.report.collect import collect
-from nestwise.results import CHECKS, ESTIMATES, FITS, GROUPS, conform
+from nestwise.results import conform
+from nestwise.vocabulary import CHECKS, ESTIMATES, FITS, GROUPS
 
 SCRIPT = "<script>alert(1)</script>"
 IMAGE = '"><img src=x onerror=alert(2)>'

@@ -11,7 +11,8 @@ from nestwise.report.collect import collect
 from nestwise.report.render import environment, prose, render, sections
 from nestwise.report.sections.shrinkage import MOST_GROUPS
 from nestwise.report.sections.validation import rows_section
-from nestwise.results import CHECKS, conform
+from nestwise.results import conform
+from nestwise.vocabulary import CHECKS
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 

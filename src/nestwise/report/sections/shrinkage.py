@@ -10,7 +10,7 @@ from nestwise.numbers import NOTHING, count, decimals_for, fixed, say
 from nestwise.report.blocks import Block, Bullets, Cell, Section, Table, cells, figures
 from nestwise.report.record import ReportRecord
 from nestwise.report.words import engine_name
-from nestwise.results import INTERCEPT
+from nestwise.vocabulary import INTERCEPT
 
 MOST_GROUPS = 60
 """Groups listed in the page; the file has them all."""

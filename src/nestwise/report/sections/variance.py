@@ -22,7 +22,7 @@ from nestwise.numbers import NOTHING, interval, p_value, percent, say, with_erro
 from nestwise.report.blocks import Block, Bullets, Cell, Heading, Section, Table, cells, figures
 from nestwise.report.record import ReportRecord
 from nestwise.report.words import engine_name, quantity, unit_of
-from nestwise.results import INTERCEPT
+from nestwise.vocabulary import INTERCEPT
 
 DERIVED_COLUMNS = {
     "icc": "ICC",

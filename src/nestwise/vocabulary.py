@@ -1,0 +1,168 @@
+"""The columns of every table a study leaves, and the words they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+Schema = Mapping[str, type[pl.DataType]]
+
+FEW_GROUPS = 40
+"""Below this many groups, variances between them and cluster-robust errors are uncertain: an alarm."""
+INTERCEPT = "(Intercept)"
+"""The intercept as every table names it, after lme4."""
+
+ESTIMATES: Schema = {
+    "study": pl.String,
+    "model": pl.String,
+    "engine": pl.String,
+    "method": pl.String,
+    "strategy": pl.String,
+    "target": pl.String,
+    "component": pl.String,
+    "group": pl.String,
+    "term": pl.String,
+    "estimate": pl.Float64,
+    "std_error": pl.Float64,
+    "df": pl.Float64,
+    "statistic": pl.Float64,
+    "p_value": pl.Float64,
+    "lower": pl.Float64,
+    "upper": pl.Float64,
+    "level": pl.Float64,
+    "scale": pl.String,
+    "n_obs": pl.Int64,
+    "n_groups": pl.Int64,
+    "status": pl.String,
+}
+
+FITS: Schema = {
+    "study": pl.String,
+    "model": pl.String,
+    "engine": pl.String,
+    "method": pl.String,
+    "strategy": pl.String,
+    "status": pl.String,
+    "reason": pl.String,
+    "converged": pl.Boolean,
+    "singular": pl.Boolean,
+    "log_likelihood": pl.Float64,
+    "aic": pl.Float64,
+    "bic": pl.Float64,
+    "n_parameters": pl.Int64,
+    "n_obs": pl.Int64,
+    "n_groups": pl.Int64,
+    "seconds": pl.Float64,
+    "warnings": pl.String,
+    "formula": pl.String,
+    "analysis_hash": pl.String,
+}
+
+GROUPS: Schema = {
+    "study": pl.String,
+    "model": pl.String,
+    "engine": pl.String,
+    "method": pl.String,
+    "strategy": pl.String,
+    "group": pl.String,
+    "label": pl.String,
+    "term": pl.String,
+    "n": pl.Int64,
+    "no_pooling": pl.Float64,
+    "no_pooling_se": pl.Float64,
+    "complete_pooling": pl.Float64,
+    "complete_pooling_se": pl.Float64,
+    "partial_pooling": pl.Float64,
+    "partial_pooling_se": pl.Float64,
+    "lower": pl.Float64,
+    "upper": pl.Float64,
+    "random_effect": pl.Float64,
+    "random_effect_se": pl.Float64,
+    "pooling_factor": pl.Float64,
+}
+
+CHECKS: Schema = {
+    "study": pl.String,
+    "model": pl.String,
+    "engine": pl.String,
+    "check": pl.String,
+    "value": pl.Float64,
+    "limit": pl.Float64,
+    "ok": pl.Boolean,
+    "advice": pl.String,
+}
+
+TESTS: Schema = {
+    "study": pl.String,
+    "model": pl.String,
+    "engine": pl.String,
+    "method": pl.String,
+    "strategy": pl.String,
+    "test": pl.String,
+    "group": pl.String,
+    "term": pl.String,
+    "statistic": pl.Float64,
+    "df_num": pl.Float64,
+    "df_den": pl.Float64,
+    "p_value": pl.Float64,
+    "reference": pl.String,
+}
+
+MEANS: Schema = {
+    "study": pl.String,
+    "model": pl.String,
+    "engine": pl.String,
+    "method": pl.String,
+    "strategy": pl.String,
+    "grid": pl.String,
+    "kind": pl.String,
+    "x": pl.String,
+    "by": pl.String,
+    "term": pl.String,
+    "estimate": pl.Float64,
+    "std_error": pl.Float64,
+    "df": pl.Float64,
+    "statistic": pl.Float64,
+    "p_value": pl.Float64,
+    "lower": pl.Float64,
+    "upper": pl.Float64,
+    "level": pl.Float64,
+}
+
+INFLUENCE: Schema = {
+    "study": pl.String,
+    "model": pl.String,
+    "engine": pl.String,
+    "method": pl.String,
+    "strategy": pl.String,
+    "group": pl.String,
+    "label": pl.String,
+    "n": pl.Int64,
+    "cook": pl.Float64,
+    "mdffits": pl.Float64,
+    "covratio": pl.Float64,
+    "covtrace": pl.Float64,
+    "leverage": pl.Float64,
+}
+
+PROFILES: Schema = {
+    "study": pl.String,
+    "model": pl.String,
+    "engine": pl.String,
+    "method": pl.String,
+    "strategy": pl.String,
+    "component": pl.String,
+    "group": pl.String,
+    "term": pl.String,
+    "value": pl.Float64,
+    "zeta": pl.Float64,
+}
+
+PREDICTIONS: Schema = {
+    "row": pl.Int64,
+    "observed": pl.Float64,
+    "fixed": pl.Float64,
+    "fitted": pl.Float64,
+    "residual": pl.Float64,
+}
