@@ -68,7 +68,7 @@ class Case:
                 },
                 "derive": about["derive"],
                 "models": {
-                    name: {"formula": said["formula"], "reml": said["reml"]}
+                    name: {key: said[key] for key in ("formula", "reml", "weights") if key in said}
                     for name, said in self.expected["models"].items()
                 },
             }
@@ -87,16 +87,18 @@ class Case:
         validation = validate(typed, study, source=self.csv().name)
         return prepare(typed, validation, self.name, study.groups, study.time, study.derive)
 
-    def design(self, formula: str, reml: bool) -> Any:
+    def design(self, formula: str, reml: bool, weights: str | None = None) -> Any:
         from nestwise.config.study import Model
         from nestwise.design.build import build_design
 
-        model = Model(formula=formula, reml=reml)
-        return self.once((formula, reml), lambda: build_design(self.dataset(), "m", model))
+        model = Model(formula=formula, reml=reml, weights=weights)
+        return self.once((formula, reml, weights), lambda: build_design(self.dataset(), "m", model))
 
-    def fit(self, engine: str, formula: str, reml: bool = True) -> Any:
+    def fit(self, engine: str, formula: str, reml: bool = True, weights: str | None = None) -> Any:
         function = getattr(import_module(f"nestwise.fit.{engine}"), f"fit_{engine}")
-        return self.once((engine, formula, reml), lambda: function(self.design(formula, reml)))
+        return self.once(
+            (engine, formula, reml, weights), lambda: function(self.design(formula, reml, weights))
+        )
 
 
 @pytest.fixture(scope="session")

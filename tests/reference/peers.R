@@ -72,8 +72,35 @@ group_rows <- function(fit) {
   )
 }
 
-fixed_rows <- function(fit) {
-  table <- as.data.frame(coef(summary(fit, ddf = "Satterthwaite")))
+# Of a factor with very many groups a few rows are stored, evenly spread, and the sums over all of them.
+SHOWN <- 12
+some_rows <- function(rows, most) {
+  parts <- split(rows, list(rows$group, rows$term), drop = TRUE)
+  few <- lapply(parts, function(part) {
+    if (nrow(part) <= most) part else part[round(seq(1, nrow(part), length.out = SHOWN)), ]
+  })
+  do.call(rbind, unname(few))
+}
+
+group_sums <- function(rows) {
+  parts <- split(rows, list(rows$group, rows$term), drop = TRUE)
+  do.call(rbind, unname(lapply(parts, function(part) {
+    data.frame(
+      group = part$group[1], term = part$term[1], n = nrow(part),
+      squares = sum(part$effect^2), sds = sum(part$effect_sd)
+    )
+  })))
+}
+
+# `df` is left out where lmerTest's numerical derivatives take minutes.
+fixed_rows <- function(fit, df = TRUE) {
+  table <- as.data.frame(coef(summary(fit, ddf = if (df) "Satterthwaite" else "lme4")))
+  if (!df) {
+    return(data.frame(
+      term = rownames(table), estimate = table[["Estimate"]], std_error = table[["Std. Error"]],
+      statistic = table[["t value"]]
+    ))
+  }
   data.frame(
     term = rownames(table), estimate = table[["Estimate"]], std_error = table[["Std. Error"]],
     df = table[["df"]], statistic = table[["t value"]], p_value = table[["Pr(>|t|)"]]
@@ -123,13 +150,18 @@ polish <- lmerControl(optimizer = "bobyqa", calc.derivs = FALSE, optCtrl = list(
 
 # The best of several starts: from its own start lme4 ends on a false boundary for radon with varying slopes
 # and a cross-level interaction (an intercept SD of 0, REML log-likelihood 2.83 below the optimum).
-best_fit <- function(formula, frame, reml) {
+# `quick` (hundreds of thousands of random effects): from lme4's own start, and polished.
+best_fit <- function(formula, frame, reml, weights = NULL, quick = FALSE) {
+  frame$prior_weights <- if (is.null(weights)) rep(1, nrow(frame)) else frame[[weights]]
   from <- function(start, control = tight) {
-    suppressMessages(suppressWarnings(
-      lmerTest::lmer(as.formula(formula), data = frame, REML = reml, control = control, start = start)
-    ))
+    arguments <- list(as.formula(formula), data = frame, REML = reml, control = control, start = start)
+    if (!is.null(weights)) arguments$weights <- quote(prior_weights)
+    suppressMessages(suppressWarnings(do.call(lmerTest::lmer, arguments)))
   }
   first <- from(NULL)
+  if (quick) {
+    return(from(getME(first, "theta"), polish))
+  }
   lower <- getME(first, "lower")
   starts <- expand.grid(diagonal = c(0.15, 0.5), beside = c(0.15, -0.15))
   others <- lapply(seq_len(nrow(starts)), function(i) {
@@ -141,20 +173,27 @@ best_fit <- function(formula, frame, reml) {
 }
 
 # Everything a model says. `profile` and `kr` are asked for where they are quick and the field uses them.
-peer <- function(data, formula, reml = TRUE, profile = FALSE, kr = FALSE, groups = TRUE) {
-  fit <- best_fit(formula, data$frame, reml)
+# `most`: factors with more groups than this are stored in part, with the sums over all groups.
+peer <- function(data, formula, reml = TRUE, profile = FALSE, kr = FALSE, groups = TRUE, weights = NULL,
+                 df = TRUE, quick = FALSE, most = 400) {
+  fit <- best_fit(formula, data$frame, reml, weights, quick)
   value <- logLik(fit)
   said <- list(
     formula = formula, reml = reml, n_obs = nobs(fit), n_groups = as.list(ngrps(fit)),
     singular = isSingular(fit), theta = unname(getME(fit, "theta")),
-    fixed = fixed_rows(fit), vcov = unname(as.matrix(vcov(fit)))
+    fixed = fixed_rows(fit, df), vcov = unname(as.matrix(vcov(fit)))
   )
   said <- c(said, variances(fit), list(
     log_likelihood = as.numeric(value), n_parameters = attr(value, "df"),
     criterion = if (reml) unname(REMLcrit(fit)) else unname(deviance(fit)), aic = AIC(fit), bic = BIC(fit)
   ))
   if (kr) said$kenward_roger <- kenward_roger(fit)
-  if (groups) said$groups <- group_rows(fit)
+  if (!is.null(weights)) said$weights <- weights
+  if (groups) {
+    rows <- group_rows(fit)
+    said$groups <- some_rows(rows, most)
+    if (nrow(said$groups) < nrow(rows)) said$group_sums <- group_sums(rows)
+  }
   # Last, because profiling leaves lme4's object at other parameters.
   if (profile) said$profile <- if (reml) restricted_profile(fit) else profile_rows(fit)
   said

@@ -4,5 +4,7 @@ data <- case_data("nlme", "Machines", groups = list(Worker = inside()), levels =
 save_case(data, list(
   intercepts = peer(data, "score ~ Machine + (1 | Worker)", kr = TRUE),
   slopes = peer(data, "score ~ Machine + (Machine | Worker)", kr = TRUE),
-  slopes_ml = peer(data, "score ~ Machine + (Machine | Worker)", reml = FALSE)
+  slopes_ml = peer(data, "score ~ Machine + (Machine | Worker)", reml = FALSE),
+  nested = peer(data, "score ~ Machine + (1 | Worker/Machine)", kr = TRUE),
+  crossed = peer(data, "score ~ 1 + (1 | Worker) + (1 | Machine)")
 ))
