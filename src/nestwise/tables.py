@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import polars as pl
@@ -16,11 +16,15 @@ from nestwise.vocabulary import FITS
 
 @dataclass(frozen=True)
 class Tables:
-    """`estimates`, `fits` and `groups` of a study, in the order of its models and engines."""
+    """Every table but the checks of a study, in the order of its models and engines."""
 
     estimates: pl.DataFrame
     fits: pl.DataFrame
     groups: pl.DataFrame
+    tests: pl.DataFrame
+    means: pl.DataFrame
+    influence: pl.DataFrame
+    profiles: pl.DataFrame
 
 
 def stack(folders: Sequence[str | os.PathLike[str]], strategies: Sequence[str] = ("observed",)) -> Tables:
@@ -40,7 +44,15 @@ def stack(folders: Sequence[str | os.PathLike[str]], strategies: Sequence[str] =
     """
     fits = gather(folders, "fits")
     refused = [_refused(fits, strategy) for strategy in strategies if strategy not in fits["strategy"]]
-    return Tables(gather(folders, "estimates"), pl.concat([fits, *refused]), gather(folders, "groups"))
+    return Tables(
+        estimates=gather(folders, "estimates"),
+        fits=pl.concat([fits, *refused]),
+        groups=gather(folders, "groups"),
+        tests=gather(folders, "tests"),
+        means=gather(folders, "means"),
+        influence=gather(folders, "influence"),
+        profiles=gather(folders, "profiles"),
+    )
 
 
 def _refused(fits: pl.DataFrame, strategy: str) -> pl.DataFrame:
@@ -51,7 +63,15 @@ def _refused(fits: pl.DataFrame, strategy: str) -> pl.DataFrame:
     return conform(rows, FITS)
 
 
-def save_tables(tables: Tables, *, estimates: str, fits: str, groups: str) -> None:
-    """Write each table to its path."""
-    for frame, path in ((tables.estimates, estimates), (tables.fits, fits), (tables.groups, groups)):
-        write_parquet(Path(path), frame)
+def save_tables(tables: Tables, **paths: str) -> None:
+    """Write each table to its path.
+
+    Parameters
+    ----------
+    tables : Tables
+        From `stack`.
+    **paths : str
+        Name of every table -> where it goes.
+    """
+    for table in fields(tables):
+        write_parquet(Path(paths[table.name]), getattr(tables, table.name))

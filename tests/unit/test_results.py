@@ -3,9 +3,9 @@ import math
 import polars as pl
 import pytest
 
-from nestwise.results import Check, Estimate, Fit, Status, conform, gather, load_record, save_fit
+from nestwise.results import TABLES, Check, Estimate, Fit, Status, conform, gather, load_record, save_fit
 from nestwise.seeds import seed_for
-from nestwise.tables import stack
+from nestwise.tables import save_tables, stack
 from nestwise.vocabulary import ESTIMATES, FITS, GROUPS
 
 CONTRACT = [
@@ -66,6 +66,9 @@ def test_a_fit_is_saved_and_stacked(tmp_path):
     tables = stack(folders, ["observed", "mi"])
     assert tables.fits.filter(strategy="mi")["status"].to_list() == ["refused", "refused"]
     assert tables.estimates.height == 2
+    names = ("estimates", "fits", "groups", "tests", "means", "influence", "profiles")
+    save_tables(tables, **{name: str(tmp_path / f"{name}.parquet") for name in names})
+    assert all(pl.read_parquet(tmp_path / f"{name}.parquet").schema == dict(TABLES[name]) for name in names)
 
 
 def test_seeds_are_keyed_on_names_and_stay_as_they_are():

@@ -83,6 +83,12 @@ def designs(wildcards):
     )
 
 
+def stacked(wildcards):
+    """Tables in which every fit of a study is stacked."""
+    names = ("estimates", "fits", "groups", "tests", "means", "influence", "profiles")
+    return [f"{RUN.results}/{wildcards.study}/{name}.parquet" for name in names]
+
+
 def memory(floor, factor):
     """Megabytes for a job: `factor` times its input, more at each attempt, at least `floor`."""
     return lambda wildcards, input, attempt: attempt * max(floor, int(factor * input.size_mb))

@@ -8,6 +8,10 @@ rule tables:
         estimates="<results>/{study}/estimates.parquet",
         fits="<results>/{study}/fits.parquet",
         groups="<results>/{study}/groups.parquet",
+        tests="<results>/{study}/tests.parquet",
+        means="<results>/{study}/means.parquet",
+        influence="<results>/{study}/influence.parquet",
+        profiles="<results>/{study}/profiles.parquet",
     log:
         "<results>/{study}/logs/tables.log",
     benchmark:

@@ -7,7 +7,7 @@ rule figures:
         validation="<results>/{study}/data/validation.json",
         designs=designs,
         fits=fits,
-        tables=multiext("<results>/{study}/", "estimates.parquet", "fits.parquet", "groups.parquet"),
+        tables=stacked,
     output:
         figures=report(
             directory("<results>/{study}/figures"),
@@ -43,7 +43,7 @@ rule report:
         figures="<results>/{study}/figures",
         checks="<results>/{study}/checks.parquet",
         comparison="<results>/{study}/comparison.parquet",
-        tables=multiext("<results>/{study}/", "estimates.parquet", "fits.parquet", "groups.parquet"),
+        tables=stacked,
     output:
         report=report(
             "<results>/{study}/report.html",

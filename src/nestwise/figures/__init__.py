@@ -7,6 +7,7 @@ In reading order:
 - `raw`, `missing`, `within_between`: the data before any model.
 - `pooling`, `lines`, `shrinkage`, `dumbbells`, `caterpillar`, `league`, `predictors`: the groups.
 - `partition`, `forest`: variance components, and engines side by side.
+- `inference`, `means`, `influence`, `profiles`: means with intervals, groups left out, deviances.
 - `posterior`, `replicates`: draws, chains and replicated data.
 - `residuals`: what the model assumes.
 """

@@ -17,7 +17,7 @@ from nestwise.diagnose.rows import analysis_rows
 from nestwise.figures.drawing import FloatArray, Wording
 from nestwise.results import TABLES, empty
 from nestwise.storage import read_json
-from nestwise.vocabulary import INTERCEPT
+from nestwise.vocabulary import INFLUENCE, INTERCEPT, MEANS, PROFILES
 
 MIXED = ("lmm", "pymc", "mixedlm")
 """Engines whose partial pooling is drawn, the preferred first."""
@@ -33,7 +33,7 @@ class FigureInputs:
         The study file.
     dataset : Dataset
         The prepared data.
-    estimates, fits, groups, checks : DataFrame
+    estimates, fits, groups, checks, means, influence, profiles : DataFrame
         The stacked tables of all fits.
     fits_folder : Path
         Holds `<model>.<engine>/` with predictions, draws and record of each fit.
@@ -52,6 +52,9 @@ class FigureInputs:
     fits_folder: Path
     designs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     seed: int = 0
+    means: pl.DataFrame = field(default_factory=lambda: empty(MEANS))
+    influence: pl.DataFrame = field(default_factory=lambda: empty(INFLUENCE))
+    profiles: pl.DataFrame = field(default_factory=lambda: empty(PROFILES))
 
     @property
     def main_model(self) -> str:
@@ -118,6 +121,9 @@ def gather_inputs(
         fits=tables["fits"],
         groups=tables["groups"],
         checks=tables["checks"],
+        means=tables["means"],
+        influence=tables["influence"],
+        profiles=tables["profiles"],
         fits_folder=root / "fits",
         designs=designs,
         seed=seed,

@@ -10,6 +10,7 @@ import polars as pl
 from nestwise.figures.caterpillar import caterpillar
 from nestwise.figures.drawing import Drawing, Wording
 from nestwise.figures.forest import reml_vs_posterior
+from nestwise.figures.inference import inference_plan
 from nestwise.figures.inputs import FigureInputs, ModelTables, model_tables, study_rows
 from nestwise.figures.league import league
 from nestwise.figures.lines import pooling_lines
@@ -130,6 +131,7 @@ def model_plan(inputs: FigureInputs, model: str) -> Plan:
         plan |= _group_plan(inputs, tables, wording)
     if tables.engine:
         plan["reml_vs_posterior"] = lambda: reml_vs_posterior(tables.estimates, wording)
+    plan |= inference_plan(inputs, tables, wording)
     plan |= _posterior_plan(inputs, tables, wording)
     if tables.predictions.height:
         plan["residual_vs_fitted"] = lambda: residual_vs_fitted(tables.predictions, wording)

@@ -17,13 +17,16 @@ from nestwise.report.record import Picture, ReportRecord
 from nestwise.report.svg import UnsafeSvgError, safe_svg
 from nestwise.results import empty
 from nestwise.storage import read_json
-from nestwise.vocabulary import CHECKS, ESTIMATES, FITS, GROUPS, Schema
+from nestwise.vocabulary import CHECKS, ESTIMATES, FITS, GROUPS, INFLUENCE, MEANS, TESTS, Schema
 
 MOST_FAILURES = 50
 LARGEST_FIGURE = 700_000
 """Characters of SVG a single figure may take."""
 LARGEST_FIGURES = 3_500_000
 """Characters all figures of a page may take together."""
+
+SECOND_TABLES: Mapping[str, Schema] = {"tests": TESTS, "means": MEANS, "influence": INFLUENCE}
+"""What a study may have besides estimates: tests, marginal means, groups left out."""
 
 
 def collect(
@@ -85,6 +88,7 @@ def collect(
         covariances=_covariances(place, fits, records),
         pictures=_pictures(place / "figures", order, study.report.main_model or order[-1]),
         provenance=dict(provenance or {}),
+        **{name: _table(place / f"{name}.parquet", schema, order) for name, schema in SECOND_TABLES.items()},
     )
 
 
@@ -113,6 +117,10 @@ def _table(path: Path, schema: Schema, order: Sequence[str]) -> pl.DataFrame:
     return frame.sort(
         pl.col("model").replace_strict(places, default=last, return_dtype=pl.Int64), maintain_order=True
     )
+
+
+def _second_tables(place: Path, order: Sequence[str]) -> dict[str, pl.DataFrame]:
+    return {name: _table(place / f"{name}.parquet", schema, order) for name, schema in SECOND_TABLES.items()}
 
 
 def _failures(path: Path) -> tuple[pl.DataFrame, int]:

@@ -10,6 +10,8 @@ import polars as pl
 
 from nestwise.config.study import Study
 from nestwise.design.mathml import Shape
+from nestwise.results import empty
+from nestwise.vocabulary import INFLUENCE, MEANS, TESTS
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class ReportRecord:
         `design.json` of each model that could be designed.
     shapes : mapping of str to Shape
         What the equations of each model need.
-    estimates, fits, groups, checks, comparison : polars.DataFrame
+    estimates, fits, groups, checks, comparison, tests, means, influence : polars.DataFrame
         The stacked tables, models in the order of the study file.
     records : mapping of (model, engine) to mapping
         The JSON record of each fit.
@@ -96,6 +98,9 @@ class ReportRecord:
     covariances: Mapping[tuple[str, str], Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     pictures: tuple[Picture, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    tests: pl.DataFrame = field(default_factory=lambda: empty(TESTS))
+    means: pl.DataFrame = field(default_factory=lambda: empty(MEANS))
+    influence: pl.DataFrame = field(default_factory=lambda: empty(INFLUENCE))
 
     @property
     def models(self) -> tuple[str, ...]:

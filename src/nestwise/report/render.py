@@ -17,6 +17,7 @@ from nestwise.report.sections.diagnostics import diagnostics_section
 from nestwise.report.sections.engines import engines_section
 from nestwise.report.sections.fits import comparison_section, fits_section, ledger_section
 from nestwise.report.sections.glossary import glossary_section
+from nestwise.report.sections.inference import influence_section, means_section, tests_section
 from nestwise.report.sections.methods import (
     methods_section,
     priors_section,
@@ -39,6 +40,9 @@ SECTIONS: tuple[Callable[[ReportRecord], Section | None], ...] = (
     variance_section,
     shrinkage_section,
     context_section,
+    tests_section,
+    means_section,
+    influence_section,
     engines_section,
     diagnostics_section,
     comparison_section,

@@ -1,0 +1,62 @@
+"""Which figures of means, influence and profiles a model has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import polars as pl
+
+from nestwise.figures.drawing import Drawing, Wording
+from nestwise.figures.influence import influence
+from nestwise.figures.inputs import FigureInputs, ModelTables
+from nestwise.figures.means import marginal_means, mean_contrasts
+from nestwise.figures.profiles import profile_zeta
+
+MOST_FACTORS = 3
+
+
+def inference_plan(
+    inputs: FigureInputs, tables: ModelTables, wording: Wording
+) -> dict[str, Callable[[], Drawing]]:
+    """Figures of one model's means, influence and profiles, by name.
+
+    Parameters
+    ----------
+    inputs : FigureInputs
+        The study.
+    tables : ModelTables
+        Of the model.
+    wording : Wording
+        Names and units.
+    """
+
+    def own(frame: pl.DataFrame) -> pl.DataFrame:
+        # A pooled or unpooled model has no mixed engine: the first engine that left rows is drawn.
+        rows = frame.filter(pl.col("model") == tables.model)
+        engine = (
+            tables.engine
+            if tables.engine in rows["engine"]
+            else (rows["engine"].head(1).to_list() or [""])[0]
+        )
+        return rows.filter(pl.col("engine") == engine)
+
+    plan: dict[str, Callable[[], Drawing]] = {}
+    means = own(inputs.means)
+    for grid in means["grid"].unique(maintain_order=True).to_list():
+        rows = means.filter(pl.col("grid") == grid)
+        for kind, name, draw in (
+            ("mean", "marginal_means", marginal_means),
+            ("contrast", "mean_contrasts", mean_contrasts),
+        ):
+            if kind in rows["kind"]:
+                key = name if name not in plan else f"{name}_{grid}"
+                plan[key] = lambda draw=draw, grid=grid: draw(means, wording, grid=grid)  # type: ignore[misc]
+    left_out = own(inputs.influence)
+    sizes = left_out.group_by("group", maintain_order=True).len().sort("len", descending=True)
+    for factor in sizes["group"].head(MOST_FACTORS).to_list():
+        key = "influence" if "influence" not in plan else f"influence_{factor}"
+        plan[key] = lambda factor=factor: influence(left_out, wording, group=factor)  # type: ignore[misc]
+    profiles = own(inputs.profiles)
+    if profiles.height:
+        plan["profiles"] = lambda: profile_zeta(profiles, wording, level=inputs.level)
+    return plan

@@ -1,0 +1,60 @@
+from dataclasses import replace
+
+import polars as pl
+
+from nestwise.report.render import render
+from nestwise.report.sections.inference import influence_section, means_section, tests_section
+from nestwise.results import conform
+from nestwise.vocabulary import INFLUENCE, MEANS, TESTS
+
+FIT = {"model": "intercepts", "engine": "lmm"}
+
+
+def texts(table):
+    return [[cell.text for cell in row] for row in table.rows]
+
+
+def test_without_tests_means_or_influence_there_are_no_sections(record):
+    assert [make(record) for make in (tests_section, means_section, influence_section)] == [None] * 3
+
+
+def test_tests_name_their_reference_and_say_what_it_means(record):
+    rows = [
+        {"test": "fixed", "term": "x", "statistic": 9.5, "df_num": 1.0, "df_den": 40.25, "p_value": 0.004}
+        | {"reference": "F, Kenward-Roger"},
+        {"test": "variance", "term": "(Intercept)", "group": "county", "statistic": 4.0, "p_value": 0.023}
+        | {"reference": "0.5 chi2(0) + 0.5 chi2(1)"},
+    ]
+    frame = pl.DataFrame([FIT | row for row in rows], infer_schema_length=None)
+    section = tests_section(replace(record, tests=conform(frame, TESTS)))
+    terms, variances = section.blocks
+    assert texts(terms) == [["x", "9.50", "1.00", "40.2", "0.004", "F, Kenward-Roger"]]
+    assert texts(variances) == [["intercept", "4.00", "0.023", "0.5 chi2(0) + 0.5 chi2(1)"]]
+    assert "Kenward-Roger widens" in section.lead
+    assert "Satterthwaite" not in section.lead
+
+
+def test_differences_have_a_p_value_and_means_have_none(record):
+    rows = [
+        FIT
+        | {"grid": "g", "kind": kind, "term": kind, "estimate": 1.234, "std_error": 0.1, "level": 0.9}
+        | {"lower": 1.0, "upper": 1.4, "p_value": 0.5}
+        for kind in ("mean", "contrast")
+    ]
+    section = means_section(replace(record, means=conform(pl.DataFrame(rows), MEANS)))
+    means, contrasts = section.blocks
+    assert means.head[-2:] == ("90% interval", "df")
+    assert contrasts.head[-1] == "p"
+    assert texts(contrasts) == [["contrast", "1.23", "0.10", "1.00 to 1.40", "–", "0.50"]]
+
+
+def test_influential_groups_are_marked_and_a_hostile_label_stays_text(record):
+    rows = [FIT | {"group": "county", "label": f"<b>{k}", "n": 3, "cook": k / 10} for k in range(10)]
+    shown = replace(record, influence=conform(pl.DataFrame(rows), INFLUENCE))
+    (table,) = influence_section(shown).blocks
+    assert table.rows[0][0].text == "<b>9"
+    # 4/J is 0.4: 0.9 to 0.5 lie above, 0.4 does not
+    assert [row[2].tone for row in table.rows] == ["attention"] * 5 + [""] * 3
+    page = render(shown)
+    assert "<b>9" not in page
+    assert "&lt;b&gt;9" in page
