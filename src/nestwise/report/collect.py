@@ -55,8 +55,7 @@ def collect(
     Returns
     -------
     ReportRecord
-        Files that are absent leave their part of the record empty: a study of which nothing could be
-        fitted has a report all the same.
+        Files that are absent leave their part empty: a study without any fit has a report all the same.
     """
     place, order = Path(folder), list(study.models)
     estimates = _table(place / "estimates.parquet", ESTIMATES, order)

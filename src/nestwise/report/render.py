@@ -17,7 +17,12 @@ from nestwise.report.sections.diagnostics import diagnostics_section
 from nestwise.report.sections.engines import engines_section
 from nestwise.report.sections.fits import comparison_section, fits_section, ledger_section
 from nestwise.report.sections.glossary import glossary_section
-from nestwise.report.sections.inference import influence_section, means_section, tests_section
+from nestwise.report.sections.inference import (
+    influence_section,
+    means_section,
+    robust_section,
+    tests_section,
+)
 from nestwise.report.sections.methods import (
     methods_section,
     priors_section,
@@ -41,6 +46,7 @@ SECTIONS: tuple[Callable[[ReportRecord], Section | None], ...] = (
     shrinkage_section,
     context_section,
     tests_section,
+    robust_section,
     means_section,
     influence_section,
     engines_section,

@@ -3,9 +3,15 @@ from dataclasses import replace
 import polars as pl
 
 from nestwise.report.render import render
-from nestwise.report.sections.inference import influence_section, means_section, tests_section
+from nestwise.report.sections.fits import fits_section
+from nestwise.report.sections.inference import (
+    influence_section,
+    means_section,
+    robust_section,
+    tests_section,
+)
 from nestwise.results import conform
-from nestwise.vocabulary import INFLUENCE, MEANS, TESTS
+from nestwise.vocabulary import ESTIMATES, INFLUENCE, MEANS, TESTS
 
 FIT = {"model": "intercepts", "engine": "lmm"}
 
@@ -15,7 +21,9 @@ def texts(table):
 
 
 def test_without_tests_means_or_influence_there_are_no_sections(record):
-    assert [make(record) for make in (tests_section, means_section, influence_section)] == [None] * 3
+    assert [make(record) for make in (tests_section, robust_section, means_section, influence_section)] == [
+        None
+    ] * 4
 
 
 def test_tests_name_their_reference_and_say_what_it_means(record):
@@ -58,3 +66,30 @@ def test_influential_groups_are_marked_and_a_hostile_label_stays_text(record):
     page = render(shown)
     assert "<b>9" not in page
     assert "&lt;b&gt;9" in page
+
+
+def test_a_robust_error_stands_beside_the_models_own(record):
+    rows = [
+        FIT | {"component": component, "term": "x", "estimate": 1.5, "std_error": error}
+        for component, error in (("fixed", 0.2), ("robust", 0.3))
+    ]
+    section = robust_section(replace(record, estimates=conform(pl.DataFrame(rows), ESTIMATES)))
+    assert texts(section.blocks[0]) == [["x", "1.50", "0.20", "0.30", "1.5", "–", "–", "–"]]
+
+
+def test_the_ladder_of_a_singular_fit_is_shown_with_what_is_missing_left_open(record):
+    ladder = [
+        {
+            "formula": "y ~ x + (x || g)",
+            "status": "ok",
+            "singular": False,
+            "log_likelihood": -10.0,
+            "aic": 28.0,
+        },
+        {"formula": "y ~ x + (1 | g)", "status": "failed"},
+    ]
+    section = fits_section(replace(record, records={("intercepts", "lmm"): {"ladder": ladder}}))
+    assert texts(section.blocks[-1]) == [
+        ["y ~ x + (x || g)", "ok", "no", "−10.00", "28.0"],
+        ["y ~ x + (1 | g)", "failed", "–", "–", "–"],
+    ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import polars as pl
 
 from nestwise.compare.models import compare_models
@@ -110,7 +113,39 @@ def fits_section(record: ReportRecord) -> Section:
             "not comparable.",
         )
     )
+    blocks += [_ladder(pair, steps) for pair, steps in _ladders(record)]
     return Section("fits", "Fits", _fits_lead(record.fits), tuple(blocks))
+
+
+def _ladders(record: ReportRecord) -> list[tuple[tuple[str, str], Sequence[Mapping[str, Any]]]]:
+    """Simplifications that an engine tried, of the fits that left any."""
+    return [(pair, saved["ladder"]) for pair, saved in record.records.items() if saved.get("ladder")]
+
+
+def _ladder(pair: tuple[str, str], steps: Sequence[Mapping[str, Any]]) -> Table:
+    model, engine = pair
+    rows = []
+    for step in steps:
+        likelihood, aic = step.get("log_likelihood"), step.get("aic")
+        singular = step.get("singular")
+        rows.append(
+            cells(
+                str(step.get("formula", NOTHING)),
+                status_cell(str(step.get("status", NOTHING))),
+                NOTHING if singular is None else "yes" if singular else "no",
+                NOTHING if likelihood is None else fixed(likelihood, 2),
+                NOTHING if aic is None else fixed(aic, 1),
+            )
+        )
+    return Table(
+        caption=f"Simpler random effects in place of those of `{model}`, by {engine_name(engine)}",
+        head=("Formula", "Status", "Singular", "Log-likelihood", "AIC"),
+        rows=tuple(rows),
+        align="lllrr",
+        note="The fit is singular: the data cannot tell all its variances and correlations apart from zero "
+        "or one. Each row drops more of them. The model asked for is the one reported; none was put in "
+        "its place.",
+    )
 
 
 def _fits_lead(fits: pl.DataFrame) -> str:

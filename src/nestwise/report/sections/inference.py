@@ -87,6 +87,53 @@ def _variances(record: ReportRecord, part: pl.DataFrame, where: str) -> Table:
     )
 
 
+def robust_section(record: ReportRecord) -> Section | None:
+    """Set cluster-robust standard errors beside the model's own."""
+    robust = record.estimates.filter(pl.col("component") == "robust")
+    if robust.is_empty():
+        return None
+    keys = ("model", "engine", "term")
+    own = record.estimates.filter(pl.col("component") == "fixed").select(*keys, model_se="std_error")
+    both = robust.join(own, on=keys, how="left", maintain_order="left")
+    tables = tuple(
+        _robust(part, f"`{model}`, by {engine_name(str(engine))}")
+        for (model, engine), part in both.group_by("model", "engine", maintain_order=True)
+    )
+    lead = (
+        "Cluster-robust standard errors take the spread between groups as it is found, whatever the model "
+        "assumes of it. Where they are far from the model's own, its covariance does not fit the data, or "
+        "the groups are too few to tell."
+    )
+    return Section("robust", "Robust standard errors", lead, tables)
+
+
+def _robust(part: pl.DataFrame, where: str) -> Table:
+    rows = []
+    for row in part.iter_rows(named=True):
+        value, error = with_error(row["estimate"], row["std_error"])
+        ratio = row["std_error"] / row["model_se"] if row["std_error"] and row["model_se"] else None
+        covered = interval(row["lower"], row["upper"], row["std_error"])
+        df = NOTHING if row["df"] is None else fixed(row["df"], 1)
+        rows.append(
+            cells(
+                row["term"],
+                value,
+                with_error(value=row["estimate"], error=row["model_se"])[1],
+                error,
+                say(ratio, 2),
+                df,
+                covered,
+                p_value(row["p_value"]),
+            )
+        )
+    return Table(
+        caption=f"The model's standard errors and robust ones, {where}",
+        head=("Term", "Estimate", "SE, model", "SE, robust", "Ratio", "df", "Robust interval", "p"),
+        rows=tuple(rows),
+        align="lrrrrrrr",
+    )
+
+
 def means_section(record: ReportRecord) -> Section | None:
     """Show marginal means and their differences."""
     if record.means.is_empty():
