@@ -136,7 +136,7 @@ def test_likelihood(cases, case, model):
 
 @pytest.mark.parametrize(("case", "model"), MODELS)
 def test_random_effects(cases, case, model):
-    """Rule 31: predicted effects and their conditional SDs, group by group; of large factors some and all sums."""
+    """Rule 31: predicted effects and their conditional SDs; of large factors some, and sums over all."""
     said, fit = fitted(cases, case, model)
     sds = {(row["group"], row["term"]): row["sd"] for row in rows(said["sds"])}
     ours = {(row["group"], row["label"], row["term"]): row for row in fit.groups.iter_rows(named=True)}
