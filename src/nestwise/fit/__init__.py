@@ -6,6 +6,8 @@ In reading order:
 - `pooled`, `unpooled`: complete and no pooling.
 - `refusals`: what cannot be answered, said before any work is done.
 - `sweep`, `optimise`, `solution`: the groups' own regressions, the search, the estimates at the optimum.
+- `fixed_effects`: t and F tests of contrasts by any method; `satterthwaite`, `kenward_roger` and
+  `between_within` are the methods, `clusters` and `covariance_information` what they need of a model.
 - `inference`, `profile`, `limits`: degrees of freedom and tests, profile intervals and their root finding.
 - `pooling`, `partition`, `predictions`: the three poolings of each group, shares of variance, expected rows.
 """
