@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from nestwise.arrays import FloatArray
-from nestwise.likelihood.crossproducts import CrossProducts
-from nestwise.likelihood.gaussian import covariance_gradient, criterion
+from nestwise.likelihood.gaussian import Products, covariance_gradient, criterion
 from nestwise.results import Estimate
 
 
@@ -30,7 +29,7 @@ def least_squares_log_likelihood(rss: float, n: int) -> float | None:
     return -n / 2 * (np.log(2 * np.pi * rss / n) + 1) if rss > 0 else None
 
 
-def satterthwaite(products: CrossProducts, theta: FloatArray, *, reml: bool) -> FloatArray:
+def satterthwaite(products: Products, theta: FloatArray, *, reml: bool) -> FloatArray:
     """Degrees of freedom (p,) of the t statistics of the fixed effects.
 
     ``df = 2 v^2 / (g'A g)`` with v the variance of a coefficient in (theta, sigma), g its
@@ -40,7 +39,7 @@ def satterthwaite(products: CrossProducts, theta: FloatArray, *, reml: bool) -> 
 
     Parameters
     ----------
-    products : CrossProducts
+    products : CrossProducts or CrossedProducts
         The data; compressed or not.
     theta : ndarray (k,)
         The optimum, working parametrisation.
@@ -55,7 +54,10 @@ def satterthwaite(products: CrossProducts, theta: FloatArray, *, reml: bool) -> 
     by_Lambda = covariance_gradient(products, at.reduced, contrasts)
     by_theta = sigma**2 * by_Lambda[:, pattern.rows, pattern.cols]
     g = np.column_stack([by_theta, 2 * v / sigma])
-    values, vectors = np.linalg.eigh(_hessian(products, theta, sigma, reml=reml))
+    hessian = _hessian(products, theta, sigma, reml=reml)
+    if products.sigma is not None:  # known: no uncertainty comes from it
+        g, hessian = by_theta, hessian[:-1, :-1]
+    values, vectors = np.linalg.eigh(hessian)
     curved = values > 1e-8 * values[-1]
     along = g @ vectors[:, curved]
     spread = 2 * (along**2 @ (1 / values[curved]))
@@ -63,7 +65,7 @@ def satterthwaite(products: CrossProducts, theta: FloatArray, *, reml: bool) -> 
     return df
 
 
-def _hessian(products: CrossProducts, theta: FloatArray, sigma: float, *, reml: bool) -> FloatArray:
+def _hessian(products: Products, theta: FloatArray, sigma: float, *, reml: bool) -> FloatArray:
     """Hessian (k + 1, k + 1) in (theta, sigma), by central differences of the exact gradient."""
     pattern = products.pattern
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -12,22 +13,31 @@ import polars as pl
 from nestwise.arrays import FloatArray
 from nestwise.design.record import Design
 from nestwise.fit.inference import information, satterthwaite, t_rows
+from nestwise.fit.levels import level_rows, level_table
 from nestwise.fit.limits import Interval
 from nestwise.fit.optimise import SINGULAR_TOLERANCE, Optimum, optimise
 from nestwise.fit.partition import kish_size, mean_square_z, partition, partition_rows
 from nestwise.fit.pooling import fixed_lines, partial_pooling, pooling_table
-from nestwise.fit.predictions import fixed_part, prediction_rows, with_random_part
+from nestwise.fit.predictions import fixed_part, prediction_rows
 from nestwise.fit.profile import profile_intervals
-from nestwise.fit.refusals import mixed_problems, refuse, refuse_perfect, refuse_saturated
+from nestwise.fit.refusals import lmm_problems, mixed_problems, refuse, refuse_perfect, refuse_saturated
+from nestwise.fit.simulation import random_part
 from nestwise.fit.solution import LmmSolution, solve
 from nestwise.fit.sweep import Swept, sweep
 from nestwise.likelihood.compression import compress, groups_last
+from nestwise.likelihood.crossed import collapse_crossed
 from nestwise.likelihood.crossproducts import CrossProducts, collapse
+from nestwise.likelihood.gaussian import Products, constant, criterion
+from nestwise.likelihood.moments import work
+from nestwise.likelihood.working import Pattern
 from nestwise.results import Estimate, Fit, Status
 from nestwise.vocabulary import INTERCEPT
 
 ZERO_SD = SINGULAR_TOLERANCE
 """A random effect whose typical contribution is below this share of sigma has an SD of zero."""
+
+COSTLY = 1e8
+"""Beyond this many multiplications an evaluation, intervals that need hundreds of them are left out."""
 
 Intervals = dict[tuple[str, ...], Interval]
 
@@ -38,30 +48,30 @@ class LmmState:
 
     Attributes
     ----------
-    products, compressed : CrossProducts
-        One entry a group; fewer entries with the same likelihood.
-    swept : Swept
-        No pooling.
+    products, compressed : CrossProducts or CrossedProducts
+        One entry a group; fewer entries with the same likelihood (the same, with several factors).
+    swept : Swept or None
+        No pooling; `None` with several factors.
     optimum : Optimum
         Where the search ended.
     solution : LmmSolution
         Estimates.
     """
 
-    products: CrossProducts
-    compressed: CrossProducts
-    swept: Swept
+    products: Products
+    compressed: Products
+    swept: Swept | None
     optimum: Optimum
     solution: LmmSolution
 
 
 def solve_lmm(design: Design, *, engine: str = "lmm") -> LmmState:
-    """Maximise the (restricted) likelihood of a design with one grouping factor.
+    """Maximise the (restricted) likelihood of a design.
 
     Parameters
     ----------
     design : Design
-        Gaussian, one grouping factor, any number of terms on it.
+        Gaussian; any number of grouping factors and terms on them.
     engine : str
         Named in refusals.
 
@@ -70,6 +80,12 @@ def solve_lmm(design: Design, *, engine: str = "lmm") -> LmmState:
     Refusal
         See `fit.refusals`.
     """
+    several = len(design.factors) > 1 or any(term.membership is not None for term in design.random)
+    if several or design.sampling_error is not None:
+        refuse(lmm_problems(design, engine=engine))
+        crossed = collapse_crossed(design)
+        optimum = optimise(crossed, reml=design.reml)
+        return LmmState(crossed, crossed, None, optimum, solve(crossed, optimum.theta, reml=design.reml))
     refuse(mixed_problems(design, engine=engine))
     products = collapse(design)
     swept = sweep(products)
@@ -81,7 +97,7 @@ def solve_lmm(design: Design, *, engine: str = "lmm") -> LmmState:
 
 
 def fit_lmm(design: Design, level: float = 0.95) -> Fit:
-    """Fit a linear mixed model with one grouping factor.
+    """Fit a linear mixed model.
 
     Parameters
     ----------
@@ -104,9 +120,14 @@ def fit_lmm(design: Design, level: float = 0.95) -> Fit:
     began = perf_counter()
     state = solve_lmm(design)
     solution, optimum = state.solution, state.optimum
-    status, reason, warnings = _verdict(design, optimum)
+    status, reason, warnings = _verdict(design, state)
     intervals: Intervals = {}
-    if optimum.converged:
+    if optimum.converged and work(state.compressed) > COSTLY:
+        warnings += (
+            "Profile intervals of the standard deviations were not computed: with so many crossed groups "
+            "they take minutes.",
+        )
+    elif optimum.converged:
         intervals = profile_intervals(design, state.compressed, optimum.theta, reml=design.reml, level=level)
         warnings += _interval_warnings(intervals)
     df = satterthwaite(state.compressed, optimum.theta, reml=design.reml)
@@ -159,13 +180,13 @@ def covariance_rows(
     start = 0
     for term in design.random:
         for i, name in enumerate(term.names):
-            limits = _limits(intervals.get(("sd", name)), level)
+            limits = _limits(intervals.get(("sd", term.group, name)), level)
             sds.append(Estimate("sd", name, float(sd[start + i]), term.group, **limits))
             for k in range(i) if term.correlated else ():
                 a, b = start + k, start + i
                 r = solution.Sigma[a, b] / (sd[a] * sd[b]) if sd[a] * sd[b] > 0 else None
                 value = None if r is None else float(np.clip(r, -1, 1))
-                limits = _limits(intervals.get(("cor", term.names[k], name)), level)
+                limits = _limits(intervals.get(("cor", term.group, term.names[k], name)), level)
                 pair = f"{term.names[k]}:{name}"
                 cors.append(Estimate("cor", pair, value, term.group, scale="correlation", **limits))
         start += len(term.names)
@@ -199,6 +220,8 @@ def derived_rows(
 ) -> tuple[Estimate, ...]:
     """Rows `derived`: ICC, shares of variance, design effect, variance ratio, break-even size."""
     names = design.varying
+    if len(design.factors) > 1 or design.random[0].membership is not None:
+        return level_rows(design, solution.Sigma, solution.sigma)
     size = kish_size(design)
     Sigma = np.where(np.outer(sd := reported_sd(design, solution), sd) > 0, solution.Sigma, 0.0)
     parts = partition(Sigma, solution.sigma, names, mean_square_z(design), size)
@@ -224,7 +247,9 @@ def notes_on_derived(design: Design) -> list[str]:
 
 
 def group_table(design: Design, state: LmmState, solution: LmmSolution, level: float) -> pl.DataFrame:
-    """No, complete and partial pooling of every group."""
+    """No, complete and partial pooling of every group; with several factors, what each level adds."""
+    if state.swept is None or not isinstance(state.products, CrossProducts):
+        return level_table(design, state.products, solution, level)
     lines = fixed_lines(design)
     coefficients = partial_pooling(
         lines,
@@ -249,13 +274,52 @@ def group_table(design: Design, state: LmmState, solution: LmmSolution, level: f
 def predict_rows(design: Design, solution: LmmSolution) -> pl.DataFrame:
     """One row an analysis row, in the schema `PREDICTIONS`."""
     fixed = fixed_part(design, solution.beta)
-    return prediction_rows(design, fixed, with_random_part(design, fixed, solution.effects[0].b))
+    b = [effects.b for effects in solution.effects]
+    return prediction_rows(design, fixed, fixed + random_part(design, b))
 
 
-def _verdict(design: Design, optimum: Optimum) -> tuple[Status, str | None, tuple[str, ...]]:
+def reevaluate(design: Design, record: Mapping[str, Any]) -> float:
+    """The criterion at the optimum that a saved fit recorded, on a design made again.
+
+    Parameters
+    ----------
+    design : Design
+        Of the same model and data.
+    record : mapping
+        `Fit.record` as loaded.
+
+    Returns
+    -------
+    float
+        To be compared with ``record["optimisation"]["objective"]``.
+    """
+    several = len(design.factors) > 1 or any(term.membership is not None for term in design.random)
+    products: Products = (
+        collapse_crossed(design)
+        if several or design.sampling_error is not None
+        else groups_last(compress(collapse(design)))
+    )
+    theta = np.asarray(record["optimisation"]["theta"], dtype=float)
+    at = criterion(products, products.pattern.matrix(theta), reml=design.reml)
+    return at.value + constant(products, reml=design.reml)
+
+
+def _singular_groups(design: Design, optimum: Optimum, pattern: Pattern) -> tuple[str, ...]:
+    """Grouping factors whose covariance has lost rank."""
+    Lambda = pattern.matrix(optimum.theta)
+    return tuple(
+        factor.group
+        for factor in design.factors
+        if np.linalg.svd(Lambda[np.ix_(factor.columns, factor.columns)], compute_uv=False)[-1]
+        < SINGULAR_TOLERANCE
+    )
+
+
+def _verdict(design: Design, state: LmmState) -> tuple[Status, str | None, tuple[str, ...]]:
     """Status, reason and warnings of an optimum."""
-    group = design.random[0].group
+    optimum = state.optimum
     if not optimum.converged:
+        group = design.random[0].group
         messages = "; ".join(dict.fromkeys(run["message"] for run in optimum.record["runs"]))
         reason = (
             f"The search for the optimum ended without satisfying the criteria (gradient "
@@ -264,8 +328,9 @@ def _verdict(design: Design, optimum: Optimum) -> tuple[Status, str | None, tupl
         return Status.NOT_CONVERGED, reason, (reason,)
     if not optimum.singular:
         return Status.OK, None, ()
-    several = sum(len(term.names) for term in design.random) > 1
-    if several:
+    found = _singular_groups(design, optimum, state.products.pattern)
+    group = " and by ".join(found)
+    if any(len(factor.names) > 1 for factor in design.factors if factor.group in found):
         reason = (
             f"The covariance of the effects that vary by {group} has lost rank: a standard deviation is "
             "estimated as 0 or a correlation as 1 or -1; drop the correlation (||), then a varying slope, or "

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from nestwise.arrays import FloatArray
-from nestwise.likelihood.crossproducts import CrossProducts
-from nestwise.likelihood.gaussian import constant, criterion, deviance
+from nestwise.likelihood.gaussian import Products, constant, criterion, deviance
+from nestwise.likelihood.moments import second_moments, work
 
 Objective = Callable[[FloatArray], tuple[float, FloatArray]]
 
@@ -29,6 +29,8 @@ SINGULAR_TOLERANCE = 1e-4
 """Singular: a singular value of a term's Lambda, in standardised columns, below this (lme4's tolerance)."""
 MANY = 200_000
 """With more than this many cross-products the first start is followed alone unless it fails."""
+HEAVY = 1e7
+"""From this many multiplications an evaluation, the search begins with fewer trials."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Optimum:
     record: dict[str, Any] = field(default_factory=dict)
 
 
-def optimise(products: CrossProducts, *, reml: bool) -> Optimum:
+def optimise(products: Products, *, reml: bool) -> Optimum:
     """Minimise the profiled deviance over theta.
 
     The ladder: L-BFGS-B from several starts, Newton steps on the best end, a push along negative curvature if
@@ -82,11 +84,16 @@ def optimise(products: CrossProducts, *, reml: bool) -> Optimum:
     offset = constant(products, reml=reml)
     runs: list[dict[str, Any]] = []
 
+    seen: dict[bytes, tuple[float, FloatArray]] = {}  # the same points are asked for again at the end
+
     def objective(theta: FloatArray) -> tuple[float, FloatArray]:
-        return deviance(products, theta, reml=reml)
+        key = theta.tobytes()
+        if key not in seen:
+            seen[key] = deviance(products, theta, reml=reml)
+        return seen[key]
 
     starts = _starts(products, objective, reml=reml)
-    if products.B.size > MANY:
+    if products.B.size > MANY or work(products) > HEAVY:
         starts = starts[:1]
     ends = [_lbfgs(objective, start, name, offset, runs) for name, start in starts]
     theta = min(ends, key=lambda end: objective(end)[0])
@@ -125,31 +132,26 @@ def finite_hessian(objective: Objective, at: FloatArray) -> FloatArray:
     return (hessian + hessian.T) / 2
 
 
-def _starts(products: CrossProducts, objective: Objective, *, reml: bool) -> list[tuple[str, FloatArray]]:
+def _starts(products: Products, objective: Objective, *, reml: bool) -> list[tuple[str, FloatArray]]:
     """Named starts: moments (EM steps from the best multiple of the identity), that multiple, I."""
     identity = products.pattern.elements(np.eye(products.q))
-    multiples = [identity * size for size in (0.03, 0.1, 0.3, 1.0, 3.0)]
+    heavy = work(products) > HEAVY
+    multiples = [identity * size for size in ((0.3,) if heavy else (0.03, 0.1, 0.3, 1.0, 3.0))]
     best = min(multiples, key=lambda theta: objective(theta)[0])
     Lambda = products.pattern.matrix(best)
-    for _ in range(8):
+    for _ in range(3 if heavy else 8):
         Lambda = _em_step(products, Lambda, reml=reml)
     starts = [("moments", products.pattern.elements(Lambda)), ("multiple of the identity", best)]
-    return starts if best is multiples[3] else [*starts, ("identity", identity)]
+    return starts if heavy or best is multiples[3] else [*starts, ("identity", identity)]
 
 
-def _em_step(products: CrossProducts, Lambda: FloatArray, *, reml: bool) -> FloatArray:
+def _em_step(products: Products, Lambda: FloatArray, *, reml: bool) -> FloatArray:
     """One EM step for Lambda: the second moments of the random effects given the data, their factor taken.
 
     Laird & Ware (1982), equations 4.1-4.5; blocks outside the pattern are set to zero.
     """
     at = criterion(products, Lambda, reml=reml)
-    reduced, p = at.reduced, products.p
-    w = reduced.K @ np.append(-reduced.beta, 1.0) / at.sigma
-    moment = w.T @ w + np.tensordot(products.weights, reduced.M_inverse, axes=1)
-    if reml:
-        K_X = reduced.K[:, :, :p]
-        moment += np.tensordot(K_X @ reduced.XX_inverse, K_X, axes=((0, 2), (0, 2)))
-    Sigma = Lambda @ (moment / products.weights.sum()) @ Lambda.T
+    Sigma = Lambda @ second_moments(products, at.reduced, at.sigma, reml=reml) @ Lambda.T
     pattern = products.pattern
     allowed = pattern.matrix(np.ones(pattern.k))
     Sigma = np.where((allowed + allowed.T) > 0, Sigma, 0.0)
@@ -283,12 +285,12 @@ def _verdict(objective: Objective, theta: FloatArray) -> dict[str, Any]:
     }
 
 
-def _smallest(products: CrossProducts, theta: FloatArray) -> float:
+def _smallest(products: Products, theta: FloatArray) -> float:
     """Smallest singular value of Lambda."""
     return float(np.linalg.svd(products.pattern.matrix(theta), compute_uv=False)[-1])
 
 
-def _snap(objective: Objective, products: CrossProducts, theta: FloatArray) -> FloatArray:
+def _snap(objective: Objective, products: Products, theta: FloatArray) -> FloatArray:
     """Diagonal made non-negative, and elements that are zero up to the search's precision made zero."""
     Lambda = products.pattern.matrix(theta)
     Lambda = Lambda * np.where(np.diag(Lambda) < 0, -1.0, 1.0)

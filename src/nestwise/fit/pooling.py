@@ -12,6 +12,7 @@ from nestwise.design.group_level import group_level_parts
 from nestwise.design.record import Design
 from nestwise.fit.sweep import Swept
 from nestwise.likelihood.crossproducts import CrossProducts
+from nestwise.likelihood.gaussian import Products
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def partial_pooling(
     return GroupCoefficients(partial, partial_se, partial - half, partial + half, b, np.sqrt(conditional))
 
 
-def complete_pooling(products: CrossProducts, lines: FloatArray) -> tuple[FloatArray, FloatArray]:
+def complete_pooling(products: Products, lines: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Coefficients (J, q) of least squares with the groups ignored, at each group's level, and their SE.
 
     The standard errors are those complete pooling believes in: independent rows. NaN marks coefficients
@@ -201,11 +202,12 @@ def group_rows(design: Design, columns: dict[str, FloatArray]) -> pl.DataFrame:
     names = list(design.varying)
     counts = np.bincount(first.codes, minlength=first.n_groups)
     q, J = len(names), first.n_groups
+    each = np.arange(J * q)
     frame = pl.DataFrame(
         {
             "group": pl.Series([first.group], dtype=pl.String).new_from_index(0, J * q),
-            "label": np.repeat(np.array(first.labels, dtype=object), q).tolist(),
-            "term": names * J,
+            "label": pl.Series(first.labels, dtype=pl.String).gather(each // q),
+            "term": pl.Series(names, dtype=pl.String).gather(each % q),
             "n": np.repeat(counts, q),
         }
         | {name: np.ascontiguousarray(values).reshape(-1) for name, values in columns.items()}

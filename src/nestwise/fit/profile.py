@@ -20,8 +20,7 @@ from nestwise.arrays import FloatArray
 from nestwise.design.record import Design
 from nestwise.fit.limits import Interval, Quantity, Value, limits
 from nestwise.fit.optimise import triangular
-from nestwise.likelihood.crossproducts import CrossProducts
-from nestwise.likelihood.gaussian import criterion
+from nestwise.likelihood.gaussian import Products, criterion
 
 ZERO = 1e-8
 """A standard deviation below this has no correlations."""
@@ -30,7 +29,7 @@ NUDGE = 0.03
 
 
 def profile_intervals(
-    design: Design, products: CrossProducts, theta: FloatArray, *, reml: bool, level: float
+    design: Design, products: Products, theta: FloatArray, *, reml: bool, level: float
 ) -> dict[tuple[str, ...], Interval]:
     """Profile intervals of all covariance parameters.
 
@@ -38,7 +37,7 @@ def profile_intervals(
     ----------
     design : Design
         The model.
-    products : CrossProducts
+    products : CrossProducts or CrossedProducts
         Its data, compressed if possible.
     theta : ndarray (k,)
         The optimum, working parametrisation.
@@ -50,7 +49,7 @@ def profile_intervals(
     Returns
     -------
     dict
-        ``("sd", name)``, ``("cor", a, b)``, ``("sigma",)`` and, for intercepts that vary alone,
+        ``("sd", group, name)``, ``("cor", group, a, b)``, ``("sigma",)`` and, for intercepts that vary alone,
         ``("ratio",)``: tau^2 / sigma^2. Outcome's units.
     """
     from scipy.special import ndtri
@@ -64,17 +63,20 @@ def profile_intervals(
         for i, name in enumerate(term.names):
             free = [start + i, *(start + k for k in range(q) if k != i)] if term.correlated else [start + i]
             per_unit = products.scale / unit.reach[start + i]
-            found["sd", name] = _scale(limits(_sd_family(unit, free), unit.value, rise), per_unit)
+            found["sd", term.group, name] = _scale(limits(_sd_family(unit, free), unit.value, rise), per_unit)
             for k in range(i) if term.correlated else ():
                 pair = [start + k, start + i, *(start + h for h in range(q) if h not in (k, i))]
                 if unit.sd[start + k] > ZERO and unit.sd[start + i] > ZERO:
-                    open_ended = found["sd", name].lower == 0 or found["sd", term.names[k]].lower == 0
-                    found["cor", term.names[k], name] = (
+                    ends = (found["sd", term.group, each].lower for each in (name, term.names[k]))
+                    open_ended = any(end == 0 for end in ends)
+                    found["cor", term.group, term.names[k], name] = (
                         Interval(-1.0, 1.0)  # where a standard deviation may be 0 any correlation fits
                         if open_ended
                         else limits(_cor_family(unit, pair), unit.value, rise)
                     )
         start += q
+    if products.sigma is not None:  # known: nothing to profile
+        return found
     found["sigma",] = _scale(limits(_sigma_family(unit), unit.value, rise), products.scale)
     if products.q == 1:
         relative = limits(_relative_family(unit), unit.value, rise)
@@ -100,7 +102,7 @@ class _Optimum:
         Standard deviations of the formula's effects times `reach`.
     """
 
-    products: CrossProducts
+    products: Products
     reml: bool
     Lambda: FloatArray
     sigma: float
@@ -109,7 +111,7 @@ class _Optimum:
     sd: FloatArray
 
     @classmethod
-    def of(cls, design: Design, products: CrossProducts, theta: FloatArray, *, reml: bool) -> _Optimum:
+    def of(cls, design: Design, products: Products, theta: FloatArray, *, reml: bool) -> _Optimum:
         Lambda = products.pattern.matrix(theta)
         at = criterion(products, Lambda, reml=reml)
         reach = np.sqrt(np.concatenate([(term.Z**2).mean(axis=0) for term in design.random]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nestwise.design.record import Design
+from nestwise.design.record import Design, Factor
 from nestwise.errors import Problem, Refusal
 from nestwise.fit.sweep import Swept
 
@@ -27,7 +27,7 @@ def refuse(problems: list[Problem]) -> None:
 
 def gaussian_problems(design: Design, *, engine: str) -> list[Problem]:
     """Reasons why a Gaussian engine cannot answer, empty if there are none."""
-    problems = []
+    problems = [] if engine == "lmm" else lmm_only_problems(design, engine=engine)
     if design.family != "gaussian" or design.link != "identity":
         problems.append(
             Problem(
@@ -55,6 +55,74 @@ def gaussian_problems(design: Design, *, engine: str) -> list[Problem]:
             )
         )
     return problems
+
+
+def lmm_only_problems(design: Design, *, engine: str) -> list[Problem]:
+    """What only `lmm` takes into account, and an engine that would overlook it must not fit."""
+    wanted = {
+        "weights": design.weights is not None,
+        "known standard errors": design.sampling_error is not None,
+        "a residual covariance": design.residual is not None,
+        "multiple memberships": any(term.membership is not None for term in design.random),
+        "known relations between groups": any(term.relation is not None for term in design.random),
+    }
+    return [
+        Problem(f"`{engine}` does not take {what} into account", design.formula, "use the engine `lmm`")
+        for what, present in wanted.items()
+        if present
+    ]
+
+
+def lmm_problems(design: Design, *, engine: str) -> list[Problem]:
+    """Reasons why a linear mixed model with any number of grouping factors cannot be fitted.
+
+    The reasons of `gaussian_problems`; no random term; a factor with one group; at least as many random
+    effects of a factor as rows; a coefficient that varies twice by the same groups; known relations.
+    """
+    problems = gaussian_problems(design, engine=engine)
+    where = design.formula
+    if not design.random:
+        way_out = "add a term such as (1 | group), or use the engine `pooled`"
+        return [*problems, Problem("the model has no random effects", where, way_out)]
+    for factor in design.factors:
+        problems += _factor_problems(design, factor)
+    for i, first in enumerate(design.factors):
+        for second in design.factors[i + 1 :]:
+            both = set(first.names) & set(second.names)
+            if both and _same_groups(first, second):
+                what = f"{first.group} and {second.group} are the same groups, and {min(both)} varies by both"
+                problems.append(Problem(what, where, "keep one of the two terms"))
+    if any(term.relation is not None for term in design.random):
+        what = "known relations between groups are read, and no engine of this version uses them"
+        problems.append(Problem(what, where, "leave `relation` out of the grouping factor"))
+    return problems
+
+
+def _factor_problems(design: Design, factor: Factor) -> list[Problem]:
+    problems, where, group = [], design.formula, factor.group
+    twice = sorted({name for name in factor.names if factor.names.count(name) > 1})
+    if twice:
+        what = f"the coefficient of {' and '.join(twice)} varies by {group} in more than one term"
+        problems.append(Problem(what, where, "write it in one pair of brackets only"))
+    J, q = factor.n_groups, len(factor.names)
+    if J < 2:
+        what = f"the factor {group} has one group, so nothing can be said of the variation between groups"
+        way_out = "leave the random effects out, or use a grouping factor with more groups"
+        problems.append(Problem(what, where, way_out))
+    elif design.n <= J * q and design.sampling_error is None:
+        what = (
+            f"{design.n} rows hold {J * q} random effects ({q} for each of {J} groups), "
+            "so they cannot be told from the residuals"
+        )
+        way_out = f"let fewer coefficients vary by {group}, or take a factor whose groups hold more rows"
+        problems.append(Problem(what, where, way_out))
+    return problems
+
+
+def _same_groups(first: Factor, second: Factor) -> bool:
+    if first.n_groups != second.n_groups or first.terms[0].membership or second.terms[0].membership:
+        return False
+    return int(np.unique(first.codes * second.n_groups + second.codes).size) == first.n_groups
 
 
 def one_factor_problems(design: Design, *, engine: str) -> list[Problem]:

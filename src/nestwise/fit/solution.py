@@ -8,8 +8,9 @@ import numpy as np
 
 from nestwise.arrays import FloatArray
 from nestwise.fit.optimise import triangular
+from nestwise.likelihood.crossed import CrossedProducts, CrossedReduced
 from nestwise.likelihood.crossproducts import CrossProducts
-from nestwise.likelihood.gaussian import constant, criterion
+from nestwise.likelihood.gaussian import Equations, Products, constant, criterion
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class LmmSolution:
         Covariance of the random effects, ``sigma^2 Lambda Lambda'``.
     effects : tuple of FactorEffects
         Predicted random effects, one entry a grouping factor in the order of `Design.factors`.
+    known_sigma : bool
+        Whether the residual variances were given with the data.
     deviance : float
         Minus twice the log-likelihood (ML), or the REML criterion, with all constants.
     """
@@ -75,6 +78,7 @@ class LmmSolution:
     Sigma: FloatArray
     effects: tuple[FactorEffects, ...]
     deviance: float
+    known_sigma: bool = False
 
     @property
     def log_likelihood(self) -> float:
@@ -84,7 +88,7 @@ class LmmSolution:
     @property
     def n_parameters(self) -> int:
         """Fixed effects, free elements of the relative factor, and sigma."""
-        return int(self.beta.size + self.theta.size + 1)
+        return int(self.beta.size + self.theta.size + (0 if self.known_sigma else 1))
 
     @property
     def sd(self) -> FloatArray:
@@ -92,26 +96,24 @@ class LmmSolution:
         return np.sqrt(np.diag(self.Sigma))
 
 
-def solve(products: CrossProducts, theta: FloatArray, *, reml: bool) -> LmmSolution:
+def solve(products: Products, theta: FloatArray, *, reml: bool) -> LmmSolution:
     """Estimates and predictions of random effects at theta (k,), working parametrisation.
 
     Parameters
     ----------
-    products : CrossProducts
+    products : CrossProducts or CrossedProducts
         Uncompressed: one entry a group.
     theta : ndarray (k,)
         Where `optimise` ended.
     reml : bool
         Criterion.
     """
-    pattern, p = products.pattern, products.p
+    pattern = products.pattern
     at = criterion(products, pattern.matrix(theta), reml=reml)
     reduced, sigma = at.reduced, at.sigma * products.scale
     root = products.T_Z @ reduced.Lambda  # (q, q): a factor of the relative covariance, not yet triangular
     allowed = pattern.matrix(np.ones(pattern.k))
     Lambda = np.where(allowed > 0, triangular(root), 0.0)
-    w = reduced.K @ np.append(-reduced.beta, 1.0)
-    T_back = np.linalg.inv(products.T_X)
     return LmmSolution(
         reml=reml,
         beta=products.beta_0 + products.scale * products.T_X @ reduced.beta,
@@ -120,14 +122,34 @@ def solve(products: CrossProducts, theta: FloatArray, *, reml: bool) -> LmmSolut
         Lambda=Lambda,
         sigma=sigma,
         Sigma=sigma**2 * Lambda @ Lambda.T,
-        effects=(
-            FactorEffects(
-                group=products.group,
-                columns=tuple(range(products.q)),
-                b=products.scale * w @ root.T,
-                b_cov=sigma**2 * root @ reduced.M_inverse @ root.T,
-                b_on_beta=-root @ reduced.K[:, :, :p] @ T_back,
-            ),
-        ),
+        effects=_effects(products, reduced, root, sigma),
         deviance=at.value + constant(products, reml=reml),
+        known_sigma=products.sigma is not None,
     )
+
+
+def _effects(
+    products: Products, reduced: Equations, root: FloatArray, sigma: float
+) -> tuple[FactorEffects, ...]:
+    """Predicted random effects of every factor; `root` (q, q) leads from the working u to b / scale."""
+    v, p = np.append(-reduced.beta, 1.0), products.p
+    T_back = np.linalg.inv(products.T_X)
+
+    def of(group: str, columns: tuple[int, ...], K: FloatArray, inverses: FloatArray) -> FactorEffects:
+        part = root[np.ix_(columns, columns)]
+        return FactorEffects(
+            group=group,
+            columns=columns,
+            b=products.scale * (K @ v) @ part.T,
+            b_cov=sigma**2 * part @ inverses @ part.T,
+            b_on_beta=-part @ K[:, :, :p] @ T_back,
+        )
+
+    if isinstance(reduced, CrossedReduced):
+        assert isinstance(products, CrossedProducts)
+        return tuple(
+            of(group, columns, products.by_group(reduced.K, f), reduced.group_inverses(f))
+            for f, (group, columns, _) in enumerate(products.factors)
+        )
+    assert isinstance(products, CrossProducts)
+    return (of(products.group, tuple(range(products.q)), reduced.K, reduced.M_inverse),)

@@ -2,8 +2,15 @@
 
 In reading order:
 
-- `crossproducts`: the rows collapsed to each group's cross-products, in a working parametrisation.
+- `working`: the rows in a parametrisation that loses no digits.
+- `crossproducts`: the rows of one grouping factor collapsed to each group's cross-products.
+- `grouped`: the mixed-model equations of one factor, solved for all groups at once.
 - `compression`: the same likelihood from fewer groups, and arrays laid out as they are read.
+- `elimination`, `cholesky`, `factorisation`: in which order the groups of several factors are eliminated, and
+  the blocked Cholesky factorisation that does it.
+- `crossed`: cross-products and equations of several factors, nested or crossed.
 - `gaussian`: the profiled deviance and its gradient, fixed effects and sigma at their best.
+- `moments`: second moments of the random effects given the data.
+- `correlation`, `frames`: residual covariances inside subjects, and the subjects that share one.
 - `conditional`: the log density given all parameters, random effects integrated out and drawn afterwards.
 """

@@ -1,6 +1,6 @@
-"""The Gaussian likelihood of one grouping factor: value and exact gradient on collapsed data.
+"""The Gaussian likelihood: value and exact gradient on collapsed data of one grouping factor or several.
 
-Pure functions of `CrossProducts` and Lambda, the relative factor of the random effects covariance
+Pure functions of the cross-products and Lambda, the relative factor of the random effects covariance
 ``sigma^2 Lambda Lambda'``, in the working parametrisation of `crossproducts`. With
 ``M_j = I + Lambda'A_j Lambda``,
 ``K_j = M_j^-1 Lambda'B_j``, ``E_j = B_j - A_j Lambda K_j`` and ``S = G - sum_j B_j'Lambda K_j``:
@@ -20,44 +20,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestwise.arrays import FloatArray
+from nestwise.likelihood.crossed import (
+    CrossedProducts,
+    CrossedReduced,
+    crossed_slope,
+    reduce_crossed,
+    residual_products,
+)
 from nestwise.likelihood.crossproducts import CrossProducts
+from nestwise.likelihood.grouped import Reduced, grouped_slope, reduce_grouped
 
-
-@dataclass(frozen=True)
-class Reduced:
-    """The mixed-model equations solved at one Lambda (working parametrisation).
-
-    Attributes
-    ----------
-    Lambda : ndarray (q, q)
-        Relative factor.
-    AL : ndarray (J, q, q)
-        A_j Lambda.
-    M_inverse : ndarray (J, q, q)
-        M_j^-1.
-    log_det_m : float
-        sum_j log|M_j|, weighted.
-    K : ndarray (J, q, p + 1)
-        M_j^-1 Lambda'B_j.
-    beta : ndarray (p,)
-        Generalised least-squares coefficients.
-    XX_inverse : ndarray (p, p)
-        S_XX^-1; times sigma^2 the covariance of beta.
-    log_det_xx : float
-        log|S_XX|.
-    r2 : float
-        Penalised residual sum of squares.
-    """
-
-    Lambda: FloatArray
-    AL: FloatArray
-    M_inverse: FloatArray
-    log_det_m: float
-    K: FloatArray
-    beta: FloatArray
-    XX_inverse: FloatArray
-    log_det_xx: float
-    r2: float
+Products = CrossProducts | CrossedProducts
+"""Collapsed data: of one grouping factor, or of several."""
+Equations = Reduced | CrossedReduced
+"""The mixed-model equations solved at one Lambda."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +58,10 @@ class Criterion:
     gradient: FloatArray
     d_sigma: float
     sigma: float
-    reduced: Reduced
+    reduced: Equations
 
 
-def reduce(products: CrossProducts, Lambda: FloatArray) -> Reduced:
+def reduce(products: Products, Lambda: FloatArray) -> Equations:
     """Solve the mixed-model equations at Lambda (q, q).
 
     Raises
@@ -93,35 +69,12 @@ def reduce(products: CrossProducts, Lambda: FloatArray) -> Reduced:
     numpy.linalg.LinAlgError
         If S_XX is not positive definite, which the full rank of X excludes up to rounding.
     """
-    p, q = products.p, products.q
-    # Groups last: the few operations on q x q matrices become long ones over all groups at once. Copies
-    # nothing if the products were laid out by `groups_last`.
-    A = np.ascontiguousarray(np.moveaxis(products.A, 0, -1))
-    B = np.ascontiguousarray(np.moveaxis(products.B, 0, -1))
-    LA = (Lambda.T @ A.reshape(q, -1)).reshape(A.shape)
-    LB = (Lambda.T @ B.reshape(q, -1)).reshape(B.shape)
-    M_inverse, log_dets = _inverses(np.eye(q)[:, :, None] + np.einsum("baj,ad->bdj", LA, Lambda))
-    K = _products(M_inverse, LB)
-    S = products.G - sum(LB[a] @ K[a].T for a in range(q))
-    root = np.linalg.cholesky(S[:p, :p])
-    root_inverse = np.linalg.inv(root)
-    along = root_inverse @ S[:p, p]
-    return Reduced(
-        Lambda=Lambda,
-        AL=np.moveaxis(LA, (0, 1, 2), (2, 1, 0)),
-        M_inverse=np.moveaxis(M_inverse, -1, 0),
-        log_det_m=float(products.weights @ log_dets),
-        K=np.moveaxis(K, -1, 0),
-        beta=root_inverse.T @ along,
-        XX_inverse=root_inverse.T @ root_inverse,
-        log_det_xx=2 * float(np.log(np.diag(root)).sum()),
-        r2=float(S[p, p] - along @ along),
-    )
+    if isinstance(products, CrossedProducts):
+        return reduce_crossed(products, Lambda)
+    return reduce_grouped(products, Lambda)
 
 
-def criterion(
-    products: CrossProducts, Lambda: FloatArray, *, reml: bool, sigma: float | None = None
-) -> Criterion:
+def criterion(products: Products, Lambda: FloatArray, *, reml: bool, sigma: float | None = None) -> Criterion:
     """Minus twice the (restricted) log-likelihood at Lambda, with its gradient.
 
     Parameters
@@ -133,7 +86,8 @@ def criterion(
     reml : bool
         Restricted likelihood, else likelihood with beta at its maximum.
     sigma : float, optional
-        Residual standard deviation, working scale; profiled out (set to its maximum) by default.
+        Residual standard deviation, working scale; by default the known one, else it is profiled out (set
+        to its maximum).
 
     Returns
     -------
@@ -142,6 +96,7 @@ def criterion(
     p = products.p
     reduced = reduce(products, Lambda)
     m = products.n - p if reml else products.n
+    sigma = products.sigma if sigma is None else sigma
     profiled = sigma is None
     variance = reduced.r2 / m if sigma is None else sigma**2
     value = reduced.log_det_m + m * np.log(2 * np.pi * variance) + reduced.r2 / variance
@@ -150,28 +105,28 @@ def criterion(
     if reml:
         value += reduced.log_det_xx
         F[:p, :p] += reduced.XX_inverse
-    gradient = 2 * _gradient(products, reduced, F)
+    gradient = 2 * slope(products, reduced, F)
     root = float(np.sqrt(variance))
     d_sigma = 0.0 if profiled else 2 * m / root - 2 * reduced.r2 / root**3
     return Criterion(float(value), gradient, d_sigma, root, reduced)
 
 
-def constant(products: CrossProducts, *, reml: bool) -> float:
+def constant(products: Products, *, reml: bool) -> float:
     """What to add to `Criterion.value` to have it for the outcome and the columns of the formula."""
     m = products.n - products.p if reml else products.n
-    value = 2 * m * np.log(products.scale)
+    value = 2 * m * np.log(products.scale) - products.log_weights
     if reml and products.p:
         value -= 2 * np.linalg.slogdet(products.T_X)[1]
     return float(value)
 
 
-def deviance(products: CrossProducts, theta: FloatArray, *, reml: bool) -> tuple[float, FloatArray]:
+def deviance(products: Products, theta: FloatArray, *, reml: bool) -> tuple[float, FloatArray]:
     """Profiled deviance and its gradient with respect to theta (k,), working parametrisation."""
     at = criterion(products, products.pattern.matrix(theta), reml=reml)
     return at.value, products.pattern.elements(at.gradient)
 
 
-def covariance_gradient(products: CrossProducts, reduced: Reduced, contrasts: FloatArray) -> FloatArray:
+def covariance_gradient(products: Products, reduced: Equations, contrasts: FloatArray) -> FloatArray:
     """Derivative of c'S_XX^-1 c with respect to Lambda, for each contrast.
 
     Parameters
@@ -188,41 +143,28 @@ def covariance_gradient(products: CrossProducts, reduced: Reduced, contrasts: Fl
     """
     p = products.p
     U = reduced.XX_inverse @ contrasts
+    if isinstance(reduced, CrossedReduced):
+        return _crossed_covariance_gradient(reduced, U)
+    assert isinstance(products, CrossProducts)
     E_X = products.B[:, :, :p] - reduced.AL @ reduced.K[:, :, :p]
     gradients: FloatArray = 2 * np.einsum("jac,jbc->cab", E_X @ U, reduced.K[:, :, :p] @ U)
     return gradients
 
 
-def _gradient(products: CrossProducts, reduced: Reduced, F: FloatArray) -> FloatArray:
-    """sum_j A_j Lambda M_j^-1 - E_j F K_j' (q, q)."""
-    q = products.q
-    LA = np.moveaxis(reduced.AL, (0, 1, 2), (2, 1, 0))
-    M_inverse, K = np.moveaxis(reduced.M_inverse, 0, -1), np.moveaxis(reduced.K, 0, -1)
-    E = np.moveaxis(products.B, 0, -1) - _products(np.swapaxes(LA, 0, 1), K)
-    FE = np.stack([F @ E[a] for a in range(q)])
-    first: FloatArray = sum(LA[c] @ (M_inverse[c] * products.weights).T for c in range(q))
-    return first - FE.reshape(q, -1) @ K.reshape(q, -1).T
+def slope(products: Products, reduced: Equations, F: FloatArray) -> FloatArray:
+    """Half the derivative of the criterion by Lambda (q, q); F (p + 1, p + 1) weighs the residuals."""
+    if isinstance(reduced, CrossedReduced):
+        return crossed_slope(reduced, F)
+    assert isinstance(products, CrossProducts)
+    return grouped_slope(products, reduced, F)
 
 
-def _products(left: FloatArray, right: FloatArray) -> FloatArray:
-    """Matrix products (a, s, J) of stacks (a, b, J) and (b, s, J) with the groups last."""
-    out = left[:, 0, None] * right[None, 0]
-    for b in range(1, left.shape[1]):
-        out += left[:, b, None] * right[None, b]
-    return out
-
-
-def _inverses(M: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Inverses (q, q, J) and log-determinants (J,) of symmetric positive definite matrices (q, q, J)."""
-    q = M.shape[0]
-    if q == 1:
-        return 1 / M, np.log(M[0, 0])
-    if q == 2:  # LAPACK, called once a group, is ten times slower than this
-        det = M[0, 0] * M[1, 1] - M[0, 1] * M[1, 0]
-        adjugate = np.stack([np.stack([M[1, 1], -M[0, 1]]), np.stack([-M[1, 0], M[0, 0]])])
-        return adjugate / det, np.log(det)
-    roots = np.linalg.cholesky(np.ascontiguousarray(np.moveaxis(M, -1, 0)))
-    log_dets = 2 * np.log(np.diagonal(roots, axis1=1, axis2=2)).sum(axis=1)
-    inverses = np.linalg.inv(roots)
-    both = np.swapaxes(inverses, 1, 2) @ inverses
-    return np.ascontiguousarray(np.moveaxis(both, 0, -1)), log_dets
+def _crossed_covariance_gradient(reduced: CrossedReduced, U: FloatArray) -> FloatArray:
+    """As `covariance_gradient`, by factors; the blocks between factors stay zero."""
+    products, p = reduced.products, reduced.products.p
+    EU, KU = residual_products(reduced)[:, :p] @ U, reduced.K[:, :p] @ U
+    gradients = np.zeros((U.shape[1], products.q, products.q))
+    for f, (_, columns, _) in enumerate(products.factors):
+        block = np.einsum("jac,jbc->cab", products.by_group(EU, f), products.by_group(KU, f))
+        gradients[np.ix_(range(U.shape[1]), columns, columns)] = 2 * block
+    return gradients
