@@ -2,7 +2,8 @@
 
 In reading order:
 
-- `lmm`: the engine of linear mixed models; `mixedlm`: statsmodels on the same design, its referee.
+- `lmm`: the engine of linear mixed models; `mixedlm`: statsmodels on the same design, its referee;
+  `components`: a design as it takes one.
 - `pooled`, `unpooled`: complete and no pooling.
 - `refusals`: what cannot be answered, said before any work is done.
 - `sweep`, `optimise`, `solution`: the groups' own regressions, the search, the estimates at the optimum.

@@ -15,6 +15,7 @@ import numpy as np
 
 from nestwise.arrays import FloatArray
 from nestwise.design.record import Design
+from nestwise.fit.components import Layout, layout
 from nestwise.fit.inference import information, t_rows
 from nestwise.fit.lmm import (
     LmmState,
@@ -26,6 +27,7 @@ from nestwise.fit.lmm import (
     solve_lmm,
 )
 from nestwise.fit.optimise import lower_factor, triangular
+from nestwise.fit.refusals import mixed_problems, refuse
 from nestwise.fit.solution import LmmSolution, solve
 from nestwise.results import Check, Fit, Status
 
@@ -50,7 +52,7 @@ class _Peer:
     joint_std_error: FloatArray | None
     Sigma: FloatArray
     sigma: float
-    b: FloatArray | None
+    b: tuple[FloatArray, ...] | None
     log_likelihood: float
     at_our_optimum: float
     converged: bool
@@ -63,7 +65,7 @@ def fit_mixedlm(design: Design, level: float = 0.95) -> Fit:
     Parameters
     ----------
     design : Design
-        Gaussian, one grouping factor.
+        Gaussian; grouping factors nested in the first of them, or crossed ones with at most 2,000 rows.
     level : float
         Coverage of the normal intervals of the fixed effects (statsmodels has z tests only: `df` is null).
 
@@ -75,11 +77,13 @@ def fit_mixedlm(design: Design, level: float = 0.95) -> Fit:
     Raises
     ------
     Refusal
-        See `fit.refusals`.
+        See `fit.refusals` and `fit.components`.
     """
     began = perf_counter()
+    refuse(mixed_problems(design, engine="mixedlm"))
+    form = layout(design)
     state = solve_lmm(design, engine="mixedlm")
-    peer, solution = _usable(state, _run(design, state))
+    peer, solution = _usable(state, _run(design, state, form))
     status, reason = _status(state, peer)
     checks, referee = _referee(design, state, peer)
     return Fit(
@@ -110,45 +114,51 @@ def fit_mixedlm(design: Design, level: float = 0.95) -> Fit:
     )
 
 
-def _run(design: Design, state: LmmState) -> _Peer:
+def _run(design: Design, state: LmmState, form: Layout) -> _Peer:
     """MixedLM from our optimum; its warnings are caught and kept."""
-    from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
-
     ours = state.solution
-    Z = design.Z
     relative = ours.Sigma / ours.sigma**2
     if state.optimum.singular:
-        relative = relative + OFF_BOUNDARY * np.diag(1 / (Z**2).mean(axis=0))
-    start = MixedLMParams.from_components(fe_params=ours.beta, cov_re=relative)
-    allowed = state.products.pattern.matrix(np.ones(state.products.pattern.k))
-    block = ((allowed + allowed.T) > 0).astype(float)
-    free = None
-    if not block.all():
-        free = MixedLMParams.from_components(fe_params=np.ones(ours.beta.size), cov_re=block)
-    model = MixedLM(design.y_less_offset, design.X, groups=design.random[0].codes, exog_re=Z)
+        relative = relative + OFF_BOUNDARY * np.diag(1 / (design.Z**2).mean(axis=0))
+    start = form.parameters(ours.beta, relative)
+    block = _block(design)
+    full = bool(block[np.ix_(form.columns, form.columns)].all())
+    free = None if full else form.parameters(np.ones(ours.beta.size), block)
+    model = form.model(design)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             result = model.fit(start_params=start, reml=design.reml, method=["bfgs", "lbfgs"], free=free)
-            peer = _read(model, result, start, design.random[0].n_groups)
+            peer = _read(model, result, start, design, form)
         except (np.linalg.LinAlgError, ValueError, FloatingPointError) as error:
-            peer = _evaluate(model, start, design.reml, free, str(error))
+            peer = _evaluate(model, start, free, reml=design.reml, form=form, message=str(error))
     messages = (*peer.messages, *dict.fromkeys(str(warning.message) for warning in caught))
     return replace(peer, messages=messages)
 
 
-def _read(model: Any, result: Any, start: Any, J: int) -> _Peer:
+def _block(design: Design) -> FloatArray:
+    """Which covariances (q, q) of the varying coefficients are free: 1, else 0."""
+    block = np.eye(len(design.varying))
+    start = 0
+    for term in design.random:
+        stop = start + len(term.names)
+        if term.correlated:
+            block[start:stop, start:stop] = 1
+        start = stop
+    return block
+
+
+def _read(model: Any, result: Any, start: Any, design: Design, form: Layout) -> _Peer:
     """A finished MixedLM result on the outcome's scale."""
     p = model.k_fe
     hessian = model.hessian(result.params_object)[0]
-    effects = result.random_effects
     return _Peer(
         beta=np.asarray(result.fe_params, dtype=float),
         std_error=np.sqrt(np.diag(np.linalg.inv(-hessian[:p, :p]))),
         joint_std_error=_finite(np.asarray(result.bse_fe, dtype=float)),
-        Sigma=np.asarray(result.cov_re, dtype=float),
+        Sigma=form.covariance(np.asarray(result.cov_re, dtype=float), np.asarray(result.vcomp, dtype=float)),
         sigma=float(np.sqrt(result.scale)),
-        b=np.array([np.asarray(effects[j], dtype=float) for j in range(J)]),
+        b=form.effects(design, result.random_effects),
         log_likelihood=float(result.llf),
         at_our_optimum=float(model.loglike(start, profile_fe=False)),
         converged=bool(result.converged) and bool(np.isfinite(result.llf)),
@@ -156,7 +166,7 @@ def _read(model: Any, result: Any, start: Any, J: int) -> _Peer:
     )
 
 
-def _evaluate(model: Any, start: Any, reml: bool, free: Any, message: str) -> _Peer:
+def _evaluate(model: Any, start: Any, free: Any, *, reml: bool, form: Layout, message: str) -> _Peer:
     """MixedLM's likelihood and standard errors at our optimum, where its own search breaks down."""
     model.reml, model.cov_pen, model.fe_pen, model._cov_sing, model._freepat = reml, None, None, 0, free
     p = model.k_fe
@@ -167,7 +177,7 @@ def _evaluate(model: Any, start: Any, reml: bool, free: Any, message: str) -> _P
         beta=np.asarray(start.fe_params, dtype=float),
         std_error=np.sqrt(np.diag(np.linalg.inv(-hessian[:p, :p]))),
         joint_std_error=None,
-        Sigma=scale * np.asarray(start.cov_re, dtype=float),
+        Sigma=scale * form.covariance(start.cov_re, start.vcomp),
         sigma=float(np.sqrt(scale)),
         b=None,
         log_likelihood=value,
@@ -200,7 +210,7 @@ def _as_solution(state: LmmState, peer: _Peer) -> LmmSolution:
     at = solve(products, theta, reml=state.solution.reml)
     changed: dict[str, Any] = {"beta": peer.beta, "Sigma": peer.Sigma, "sigma": peer.sigma}
     if peer.b is not None:
-        changed["effects"] = (replace(at.effects[0], b=peer.b),)
+        changed["effects"] = tuple(replace(own, b=b) for own, b in zip(at.effects, peer.b, strict=True))
     return replace(at, **changed)
 
 
@@ -215,7 +225,7 @@ def _status(state: LmmState, peer: _Peer) -> tuple[Status, str | None]:
     if state.optimum.singular:
         way_out = (
             "drop the correlation (||), then a varying slope, or use the engine pymc"
-            if state.products.q > 1
+            if len(state.solution.sd) > 1
             else "leave the random effect out, or use the engine pymc for the plausible range of its SD"
         )
         return Status.SINGULAR, (

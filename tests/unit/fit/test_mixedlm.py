@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from nestwise.design.record import Membership
+from nestwise.errors import Refusal
 from nestwise.fit import mixedlm
+from nestwise.fit.components import DENSE_LIMIT, layout
 from nestwise.fit.lmm import fit_lmm
 from nestwise.fit.mixedlm import fit_mixedlm
 from nestwise.results import Status
@@ -16,7 +20,7 @@ pytest.importorskip("statsmodels")
 
 
 def rows(fit):
-    return {(row.component, row.term): row for row in fit.estimates}
+    return {(row.component, row.group, row.term): row for row in fit.estimates}
 
 
 def agrees(design):
@@ -53,7 +57,7 @@ def test_radon_with_varying_slopes(radon):
     assert theirs.status == Status.OK
     # its own bse_fe is from the joint information, and differs by more than the referee's tolerance
     own = theirs.record["referee"]["bse_fe"]["uranium"]
-    assert abs(own / rows(theirs)["fixed", "uranium"].std_error - 1) > 1e-2
+    assert abs(own / rows(theirs)["fixed", None, "uranium"].std_error - 1) > 1e-2
 
 
 def test_singular(make_design):
@@ -63,8 +67,8 @@ def test_singular(make_design):
     fit = fit_mixedlm(make_design(y, one, ("g", np.repeat([0, 1, 2], 3), one, True)))
     assert fit.status == Status.SINGULAR
     assert fit.singular
-    assert rows(fit)["sd", "(Intercept)"].estimate == 0.0
-    assert rows(fit)["derived", "break_even_n"].estimate is None
+    assert rows(fit)["sd", "g", "(Intercept)"].estimate == 0.0
+    assert rows(fit)["derived", "g", "break_even_n"].estimate is None
     assert "next to that point; leave the random effect out" in fit.reason
     assert all(said[0].isupper() and said.endswith(".") for said in fit.warnings)
     assert fit.checks[0].ok
@@ -100,8 +104,6 @@ def test_a_void_covariance_is_told(sleepstudy, monkeypatch):
 
 def test_the_referee_can_disagree(sleepstudy, monkeypatch):
     """A referee that agrees with everything is none."""
-    from dataclasses import replace
-
     solve = mixedlm.solve_lmm
 
     def wrong(design, engine):
@@ -129,3 +131,83 @@ def test_oddities_of_statsmodels(radon):
     assert np.isnan(result.aic)  # under REML
     packed = np.asarray(result.params)[3]
     assert packed == pytest.approx(np.asarray(result.cov_re)[0, 0] / result.scale)  # sigma^2-scaled
+
+
+@pytest.fixture
+def several(make_design):
+    """Twelve groups of two groups of five rows, and six groups across them."""
+
+    def build(*chosen, n=120, **kwargs):
+        rng = np.random.default_rng(41)
+        inner = np.arange(n) // 5
+        codes = {"a": inner // 2, "a:b": inner, "c": rng.permutation(np.arange(n) % 6)}
+        one, x = np.ones(n), rng.normal(size=n)
+        y = 1 + x + rng.normal(size=n)
+        for name, groups in codes.items():
+            effects = rng.normal(size=(groups.max() + 1, 2))
+            y = y + effects[groups, 0] + (0.7 * effects[groups, 1] * x if name == "a" else 0)
+        both = {"(Intercept)": one, "x": x}
+        columns = {1: {"(Intercept)": one}, 2: both}
+        terms = [(name, codes[name], columns[q], correlated) for name, q, correlated in chosen]
+        return make_design(y, both, *terms, **kwargs)
+
+    return build
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        [("a", 1, True), ("a:b", 1, True)],
+        [("a:b", 1, True), ("a", 2, True)],
+        [("a", 2, False), ("a:b", 2, False)],
+        [("a", 1, True), ("c", 1, True)],
+        [("a", 2, False), ("a:b", 1, True), ("c", 1, True)],
+    ],
+    ids=["nested", "outer_slopes", "independent", "crossed", "three"],
+)
+def test_several_factors(several, chosen, reml):
+    """Nested ones by the outermost factor, crossed ones as variance components of one block of rows."""
+    theirs, ours = agrees(several(*chosen, reml=reml))
+    np.testing.assert_allclose(theirs.groups["random_effect"], ours.groups["random_effect"], atol=1e-4)
+    np.testing.assert_allclose(theirs.predictions["fitted"], ours.predictions["fitted"], atol=1e-4)
+
+
+def test_blocks_of_independent_rows(several):
+    """The outermost factor is found wherever it stands; crossed factors share one block."""
+    nested = layout(several(("a:b", 1, True), ("a", 2, True)))
+    assert nested.outer.group == "a"
+    assert nested.blocks.max() == 11
+    assert [component.column for component in nested.components] == [0]
+    assert [matrix.shape for matrix in nested.components[0].matrices] == [(10, 2)] * 12
+    crossed = layout(several(("a", 1, True), ("c", 1, True)))
+    assert crossed.outer is None
+    assert set(crossed.blocks) == {0}
+    assert [component.matrices[0].shape for component in crossed.components] == [(120, 12), (120, 6)]
+
+
+def test_what_it_has_no_place_for(several):
+    """Each with a sentence, all at once."""
+    plain = several(("a", 1, True), ("c", 2, True))
+    with pytest.raises(
+        Refusal, match=r"no correlation between the coefficients that vary by c.*write \|\| bef"
+    ):
+        fit_mixedlm(plain)
+    large = several(("a", 1, True), ("c", 1, True), n=DENSE_LIMIT + 5)
+    with pytest.raises(Refusal, match=r"dense matrices of 2,005 x 2,005"):
+        fit_mixedlm(large)
+    nested = several(("a", 1, True), ("a:b", 1, True))
+    term = nested.random[0]
+    membership = Membership(term.codes[:, None], np.ones((120, 1)))
+    for changed, words in (
+        (replace(nested, weights=np.ones(120)), "knows no prior weights"),
+        (replace(nested, sampling_error=np.ones(120)), "knows no known standard errors"),
+        (replace(nested, random=(replace(term, relation=np.eye(12)), nested.random[1])), "known relation"),
+        (replace(nested, random=(replace(term, membership=membership), nested.random[1])), "memberships"),
+    ):
+        with pytest.raises(Refusal, match=words):
+            layout(changed)
+    both = replace(nested, weights=np.ones(120), sampling_error=np.ones(120))
+    with pytest.raises(Refusal) as refused:
+        layout(both)
+    assert len(refused.value.problems) == 2
