@@ -12,7 +12,8 @@ import polars as pl
 
 from nestwise.arrays import FloatArray
 from nestwise.design.record import Design
-from nestwise.fit.inference import information, satterthwaite, t_rows
+from nestwise.fit.fixed_effects import fixed_effect_inference
+from nestwise.fit.inference import information, t_rows
 from nestwise.fit.levels import level_rows, level_table
 from nestwise.fit.limits import Interval
 from nestwise.fit.optimise import SINGULAR_TOLERANCE, Optimum, optimise
@@ -130,8 +131,9 @@ def fit_lmm(design: Design, level: float = 0.95) -> Fit:
     elif optimum.converged:
         intervals = profile_intervals(design, state.compressed, optimum.theta, reml=design.reml, level=level)
         warnings += _interval_warnings(intervals)
-    df = satterthwaite(state.compressed, optimum.theta, reml=design.reml)
-    fixed = t_rows(design.names, solution.beta, np.sqrt(np.diag(solution.cov_beta)), df, level)
+    inference = fixed_effect_inference(design, state, "satterthwaite")
+    df = inference.t(np.eye(solution.beta.size))
+    fixed = t_rows(design.names, solution.beta, inference.std_error, df, level)
     return Fit(
         **design.identity,
         engine="lmm",

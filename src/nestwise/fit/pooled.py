@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from nestwise.arrays import FloatArray, IntArray
+from nestwise.arrays import FloatArray
 from nestwise.design.record import Design
 from nestwise.fit.inference import information, least_squares_log_likelihood, t_rows
 from nestwise.fit.predictions import prediction_rows
 from nestwise.fit.refusals import gaussian_problems, refuse, refuse_exact
+from nestwise.fit.sandwich import cluster_robust
 from nestwise.results import Estimate, Fit, Status
 from nestwise.vocabulary import FEW_GROUPS
 
@@ -68,61 +69,6 @@ def fit_pooled(design: Design, level: float = 0.95) -> Fit:
         record={"standard_errors": robust, "residual_df": n - p},
         seconds=perf_counter() - began,
     )
-
-
-def cluster_robust(
-    Q: FloatArray, back: FloatArray, residual: FloatArray, codes: IntArray, J: int
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Cluster-robust standard errors: CR2, its Satterthwaite degrees of freedom, and CR1.
-
-    With P_j = Q_j'Q_j and scores s_j = Q_j'r_j of orthonormal columns, the CR2 adjustment
-    ``(I - H_jj)^(-1/2)`` of the residuals becomes ``(I - P_j)^(-1/2) s_j``: p x p instead of n_j x n_j.
-    Degrees of freedom under independent rows, Bell & McCaffrey (2002); Pustejovsky & Tipton (2018), Journal
-    of Business & Economic Statistics 36(4).
-
-    Parameters
-    ----------
-    Q : ndarray (n, p)
-        Orthonormal columns.
-    back : ndarray (p, p)
-        Column k makes coefficient k from the coefficients of Q.
-    residual : ndarray (n,)
-        Of least squares.
-    codes : ndarray (n,)
-        Group of each row.
-    J : int
-        Number of groups.
-
-    Returns
-    -------
-    cr2, df, cr1 : ndarray (p,)
-        Outcome's units per unit of the column; NaN in cr2 where one group alone informs a coefficient.
-    """
-    n, p = Q.shape
-    scores = np.column_stack([np.bincount(codes, Q[:, a] * residual, J) for a in range(p)])
-    P = np.empty((J, p, p))
-    for a in range(p):
-        for b in range(a + 1):
-            P[:, a, b] = P[:, b, a] = np.bincount(codes, Q[:, a] * Q[:, b], J)
-    values, vectors = np.linalg.eigh(np.eye(p) - P)
-    kept = values > 1e-8
-    # A direction that one group alone informs leaves no residuals there to judge it by: NaN for all it moves.
-    alone = np.einsum("jab,ak->jbk", vectors, back)
-    blind = ((np.abs(alone) > 1e-6 * np.linalg.norm(back, axis=0)) & ~kept[:, :, None]).any(axis=(0, 1))
-    power = np.where(kept, 1 / np.sqrt(np.where(kept, values, 1.0)), 0.0)
-    adjust = (vectors * power[:, None, :]) @ np.swapaxes(vectors, 1, 2)
-    adjusted = np.einsum("jab,jb->ja", adjust, scores) @ back
-    cr2 = np.sqrt((adjusted**2).sum(axis=0))
-    cr1 = np.sqrt(((scores @ back) ** 2).sum(axis=0) * J / (J - 1) * (n - 1) / (n - p))
-    # The estimator is a quadratic form with matrix G'G = diag(d) - h'h; df = tr^2 / tr of its square.
-    direction = adjust @ back  # (J, p, p): column k for coefficient k
-    h = P @ direction
-    d = np.einsum("jak,jak->jk", direction, h)
-    hh = np.einsum("jak,jak->jk", h, h)
-    cross = np.einsum("jak,jbk->kab", h, h)
-    trace = (d - hh).sum(axis=0)
-    trace_square = (d**2 - 2 * d * hh).sum(axis=0) + (cross**2).sum(axis=(1, 2))
-    return np.where(blind, np.nan, cr2), trace**2 / trace_square, cr1
 
 
 def _errors(

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nestwise.fit.inference import satterthwaite, t_rows
+from nestwise.fit.fixed_effects import fixed_effect_inference
+from nestwise.fit.inference import t_rows
 from nestwise.fit.lmm import solve_lmm
 
 
 def df_of(design):
     state = solve_lmm(design)
-    return satterthwaite(state.compressed, state.optimum.theta, reml=design.reml)
+    return fixed_effect_inference(design, state, "satterthwaite").t(np.eye(design.X.shape[1]))
 
 
 @pytest.mark.parametrize(
