@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from nestwise.arrays import FloatArray
-from nestwise.likelihood.gaussian import Products, criterion
+from nestwise.likelihood.gaussian import Products, criterion, evaluate, reduce
 
 STEP = 1e-5
 """Relative step of central differences of exact values: errors of 1e-10, rounding and curvature alike."""
@@ -39,13 +39,16 @@ def theta_moments(products: Products, theta: FloatArray, *, reml: bool) -> tuple
     """
     pattern = products.pattern
     T = products.scale * products.T_X
+    here = criterion(products, pattern.matrix(theta), reml=reml)
 
     def at(point: FloatArray) -> tuple[FloatArray, FloatArray]:
-        found = criterion(products, pattern.matrix(point[:-1]), reml=reml, sigma=float(point[-1]))
+        moved = not np.array_equal(point[:-1], theta)  # sigma alone leaves the equations as they are
+        reduced = reduce(products, pattern.matrix(point[:-1])) if moved else here.reduced
+        found = evaluate(products, reduced, reml=reml, sigma=float(point[-1]))
         covariance = point[-1] ** 2 * T @ found.reduced.XX_inverse @ T.T
         return np.append(pattern.elements(found.gradient), found.d_sigma), covariance
 
-    point = np.append(theta, criterion(products, pattern.matrix(theta), reml=reml).sigma)
+    point = np.append(theta, here.sigma)
     r = theta.size if products.sigma is not None else point.size
     hessian, gradient = np.empty((r, r)), np.empty((r, products.p, products.p))
     for i in range(r):

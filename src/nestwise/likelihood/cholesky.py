@@ -33,6 +33,30 @@ def place(k, l, single, start, width, shift, first, coupled, row):  # type: igno
 
 
 @_compiled
+def first_core(coupled, low, high, single):  # type: ignore[no-untyped-def]
+    """First of the couplings low .. high - 1, in increasing order, that leads into the core."""
+    while low < high:
+        middle = (low + high) // 2
+        if coupled[middle] < single:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@_compiled
+def spots_in_core(spot, size, shift, coupled, low, high):  # type: ignore[no-untyped-def]
+    """Rows of the core's matrix that couplings low .. high - 1 lead to, into `spot`; and how many."""
+    height = 0
+    for x in range(low, high):
+        k = coupled[x]
+        for a in range(size[k]):
+            spot[height] = shift[k] + a
+            height += 1
+    return height
+
+
+@_compiled
 def assemble(M, A, begin, late, early, at, Lambdas, size, factor, width):  # type: ignore[no-untyped-def]
     """``Lambda'A Lambda`` block by block into M, which holds zeros and ones on the diagonal."""
     for e in range(late.shape[0]):
@@ -52,6 +76,7 @@ def assemble(M, A, begin, late, early, at, Lambdas, size, factor, width):  # typ
 def factor_singles(M, single, size, start, width, shift, first, coupled, row):  # type: ignore[no-untyped-def]
     """Factor the single nodes in place and take their part from what is left; log|L|^2, NaN if it fails."""
     log_det = 0.0
+    spot = np.empty(size.shape[0] * size.max(), dtype=np.int64)
     for i in range(single):
         q, s = size[i], start[i]
         for b in range(q):
@@ -72,7 +97,8 @@ def factor_singles(M, single, size, start, width, shift, first, coupled, row):  
                 for c in range(b):
                     value -= M[s + a * q + c] * M[s + b * q + c]
                 M[s + a * q + b] = value / root
-        for x in range(first[i], first[i + 1]):
+        split = first_core(coupled, first[i], first[i + 1], single)
+        for x in range(first[i], split):
             k, rk = coupled[x], row[x]
             qk, ld = size[k], width[k]
             for y in range(x, first[i + 1]):
@@ -84,6 +110,17 @@ def factor_singles(M, single, size, start, width, shift, first, coupled, row):  
                         for c in range(q):
                             value += M[s + (rl + a) * q + c] * M[s + (rk + b) * q + c]
                         M[at + a * ld + b] -= value
+        if split < first[i + 1]:
+            height = spots_in_core(spot, size, shift, coupled, split, first[i + 1])
+            k = coupled[split]
+            base, ld, below = start[k], width[k], s + row[split] * q
+            for a in range(height):  # row by row, as the core lies in memory
+                along = base + spot[a] * ld
+                for b in range(a + 1):
+                    value = 0.0
+                    for c in range(q):
+                        value += M[below + a * q + c] * M[below + b * q + c]
+                    M[along + spot[b]] -= value
     return log_det
 
 
@@ -141,6 +178,7 @@ def inverse_singles(M, V, tallest, single, size, start, width, shift, first, cou
         widest = max(widest, size[i])
     Y = np.empty((tallest + 1, widest))
     root = np.empty((widest, widest))
+    spot = np.empty(tallest + 1, dtype=np.int64)
     for i in range(single - 1, -1, -1):
         q, s = size[i], start[i]
         height = 0
@@ -163,7 +201,7 @@ def inverse_singles(M, V, tallest, single, size, start, width, shift, first, cou
                     value += M[s + (q + a) * q + c] * root[c, b]
                 Y[a, b] = value
                 V[s + (q + a) * q + b] = 0.0
-        _below(V, Y, i, single, size, start, width, shift, first, coupled, row)
+        _below(V, Y, spot, i, single, size, start, width, shift, first, coupled, row)
         for a in range(q):
             for b in range(q):
                 value = 0.0
@@ -175,10 +213,11 @@ def inverse_singles(M, V, tallest, single, size, start, width, shift, first, cou
 
 
 @_compiled
-def _below(V, Y, i, single, size, start, width, shift, first, coupled, row):  # type: ignore[no-untyped-def]
+def _below(V, Y, spot, i, single, size, start, width, shift, first, coupled, row):  # type: ignore[no-untyped-def]
     """``V_below,i -= V_below,below Y`` of node i."""
     q, s = size[i], start[i]
-    for x in range(first[i], first[i + 1]):
+    split = first_core(coupled, first[i], first[i + 1], single)
+    for x in range(first[i], split):
         k, rk = coupled[x], row[x] - q
         ld = width[k]
         for y in range(x, first[i + 1]):
@@ -191,6 +230,20 @@ def _below(V, Y, i, single, size, start, width, shift, first, coupled, row):  # 
                         V[s + (q + rl + a) * q + c] -= v * Y[rk + b, c]
                         if x != y:
                             V[s + (q + rk + b) * q + c] -= v * Y[rl + a, c]
+    if split < first[i + 1]:
+        height = spots_in_core(spot, size, shift, coupled, split, first[i + 1])
+        k = coupled[split]
+        base, ld, r = start[k], width[k], row[split] - q
+        for a in range(height):
+            along = base + spot[a] * ld
+            for c in range(q):
+                total = V[along + spot[a]] * Y[r + a, c]
+                y = Y[r + a, c]
+                for b in range(a):
+                    v = V[along + spot[b]]
+                    total += v * Y[r + b, c]
+                    V[s + (q + r + b) * q + c] -= v * y
+                V[s + (q + r + a) * q + c] -= total
 
 
 @_compiled
@@ -219,6 +272,16 @@ def slope(V, A, begin, late, early, at, Lambdas, size, factor, width, out):  # t
                             inner += Lr[u, v] * V[at[e] + v * ld + b]
                         total += A[begin[e] + u * qc + a] * inner
                     out[factor[c], a, b] += total
+
+
+@_compiled
+def mirror(V, single, size, start, width, shift):  # type: ignore[no-untyped-def]
+    """Make the diagonal blocks of the core's nodes symmetric: their lower triangles hold."""
+    for i in range(single, size.shape[0]):
+        at = start[i] + shift[i] * width[i] + shift[i]
+        for a in range(size[i]):
+            for b in range(a):
+                V[at + b * width[i] + a] = V[at + a * width[i] + b]
 
 
 @_compiled

@@ -80,15 +80,15 @@ def solve(e: Elimination, M: FloatArray, Y: FloatArray) -> FloatArray:
 
 
 def selected_inverse(e: Elimination, M: FloatArray) -> FloatArray:
-    """Elements of M^-1 in the places of its factor M, flat; whole in the diagonal blocks and the core."""
+    """Elements of M^-1 in the places of its factor M, flat; lower triangle of the core, whole diagonal blocks."""
     from scipy.linalg.lapack import dpotri
 
     V = np.zeros(e.length)
     for start, dimension in e.cores:
         core = M[start : start + dimension**2].reshape(dimension, dimension)
-        upper = dpotri(core.T, lower=0)[0]
-        whole = np.triu(upper)
-        V[start : start + dimension**2] = (whole + np.triu(whole, 1).T).ravel()
+        upper = dpotri(core.T, lower=0)[0]  # column-major, so that its rows are read as they lie
+        V[start : start + dimension**2].reshape(dimension, dimension)[:] = upper.T
+    cholesky.mirror(V, e.single, e.size, e.start, e.width, e.shift)
     heights = np.zeros(e.single, dtype=np.int64)
     np.add.at(heights, np.repeat(np.arange(e.single), np.diff(e.first)), e.size[e.coupled])
     tallest = int(heights.max(initial=0))

@@ -93,8 +93,12 @@ def criterion(products: Products, Lambda: FloatArray, *, reml: bool, sigma: floa
     -------
     Criterion
     """
+    return evaluate(products, reduce(products, Lambda), reml=reml, sigma=sigma)
+
+
+def evaluate(products: Products, reduced: Equations, *, reml: bool, sigma: float | None = None) -> Criterion:
+    """`criterion` from equations that are solved already, as for another sigma at the same Lambda."""
     p = products.p
-    reduced = reduce(products, Lambda)
     m = products.n - p if reml else products.n
     sigma = products.sigma if sigma is None else sigma
     profiled = sigma is None
