@@ -28,6 +28,10 @@ case_data <- function(package = NULL, dataset = NULL, groups, levels = list(), d
   for (group in names(groups)) frame[[group]] <- factor(frame[[group]])
   for (name in names(levels)) frame[[name]] <- factor(frame[[name]], levels = levels[[name]])
   for (rule in derive) {
+    if (!is.null(rule$center)) {
+      frame[[rule$as]] <- frame[[rule$center]] - rule$at
+      next
+    }
     source <- if (is.null(rule$within)) rule$between else rule$within
     means <- ave(frame[[source]], frame[[rule$group]])
     frame[[rule$as]] <- if (is.null(rule$within)) means else frame[[source]] - means
@@ -42,8 +46,11 @@ case_data <- function(package = NULL, dataset = NULL, groups, levels = list(), d
 
 inside <- function(within = NULL) list(within = within)
 
-# lme4 writes `Subject.1` for the second term of (x || Subject).
-plain_group <- function(name) sub("\\.[0-9]+$", "", name)
+# lme4 writes `Subject.1` for the second term of (x || Subject), and `child.school` for one of child:school.
+plain_group <- function(name, fit) {
+  known <- names(ngrps(fit))
+  known[match(make.names(sub("\\.[0-9]+$", "", name)), make.names(known))]
+}
 
 variances <- function(fit) {
   table <- as.data.frame(VarCorr(fit))
@@ -52,9 +59,9 @@ variances <- function(fit) {
   sds <- table[is_sd, ]
   cors <- table[is_cor, ]
   list(
-    sds = data.frame(group = plain_group(sds$grp), term = sds$var1, sd = sds$sdcor),
+    sds = data.frame(group = plain_group(sds$grp, fit), term = sds$var1, sd = sds$sdcor),
     cors = if (any(is_cor)) {
-      data.frame(group = plain_group(cors$grp), term = paste(cors$var1, cors$var2, sep = ":"), cor = cors$sdcor)
+      data.frame(group = plain_group(cors$grp, fit), term = paste(cors$var1, cors$var2, sep = ":"), cor = cors$sdcor)
     } else {
       list()
     },
@@ -65,7 +72,7 @@ variances <- function(fit) {
 # Random effects with their conditional SDs, and the group's own coefficients.
 group_rows <- function(fit) {
   table <- as.data.frame(ranef(fit, condVar = TRUE), stringsAsFactors = FALSE)
-  factor <- plain_group(as.character(table$grpvar))
+  factor <- plain_group(as.character(table$grpvar), fit)
   data.frame(
     group = factor, label = as.character(table$grp), term = as.character(table$term),
     effect = table$condval, effect_sd = table$condsd

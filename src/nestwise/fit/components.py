@@ -130,13 +130,13 @@ def layout(design: Design) -> Layout:
     Raises
     ------
     Refusal
-        With weights, known errors, a residual covariance, memberships or a relation between groups; with
-        crossed factors and more than 2,000 rows; with correlated coefficients on an inner or crossed factor.
+        With crossed factors and more than 2,000 rows; with correlated coefficients on an inner or crossed
+        factor. (What `lmm` alone takes into account is refused in `fit.refusals`.)
     """
     factors = design.factors
     outer = next((one for one in factors if all(_holds(one, other) for other in factors)), None)
     inner = [(place, one) for place, one in enumerate(factors) if outer is None or one.group != outer.group]
-    problems = [*_beyond(design), *_correlated(design, inner)]
+    problems = _correlated(design, inner)
     if outer is None and design.n > DENSE_LIMIT:
         names = " and ".join(factor.group for factor in factors)
         what = (
@@ -180,18 +180,6 @@ def _correlated(design: Design, inner: list[tuple[int, Factor]]) -> list[Problem
         for _, factor in inner
         if any(term.correlated and len(term.names) > 1 for term in factor.terms)
     ]
-
-
-def _beyond(design: Design) -> list[Problem]:
-    """What MixedLM has no place for."""
-    found = {
-        "prior weights": design.weights is not None,
-        "known standard errors of the outcome": design.sampling_error is not None,
-        "covariance of the residuals": design.residual is not None,
-        "memberships in several groups": any(term.membership is not None for term in design.random),
-        "known relation between groups": any(term.relation is not None for term in design.random),
-    }
-    return [_problem(design, f"MixedLM knows no {what}") for what, there in found.items() if there]
 
 
 def _problem(

@@ -27,7 +27,7 @@ from nestwise.fit.lmm import (
     solve_lmm,
 )
 from nestwise.fit.optimise import lower_factor, triangular
-from nestwise.fit.refusals import mixed_problems, refuse
+from nestwise.fit.refusals import lmm_problems, refuse
 from nestwise.fit.solution import LmmSolution, solve
 from nestwise.results import Check, Fit, Status
 
@@ -80,7 +80,7 @@ def fit_mixedlm(design: Design, level: float = 0.95) -> Fit:
         See `fit.refusals` and `fit.components`.
     """
     began = perf_counter()
-    refuse(mixed_problems(design, engine="mixedlm"))
+    refuse(lmm_problems(design, engine="mixedlm"))
     form = layout(design)
     state = solve_lmm(design, engine="mixedlm")
     peer, solution = _usable(state, _run(design, state, form))

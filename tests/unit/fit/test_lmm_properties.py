@@ -230,8 +230,8 @@ def test_weights_are_precisions_not_copies(model):
     copies = solved(taken(design, np.repeat(np.arange(design.n), 3)))
     near(weighted.beta, base.beta)
     assert weighted.log_likelihood == pytest.approx(base.log_likelihood, abs=1e-7)
-    assert copies.cov_beta[1, 1] < 0.95 * base.cov_beta[1, 1]
     assert copies.sigma < weighted.sigma / 1.5
+    assert abs(copies.log_likelihood - base.log_likelihood) > 10
 
 
 @quick
@@ -306,7 +306,7 @@ def test_known_errors_go_with_their_rows(model):
     design, rng = study(model), np.random.default_rng(7)
     errors, order = rng.uniform(0.5, 1.5, design.n), rng.permutation(design.n)
     base = solved(replace(design, sampling_error=errors))
-    assert base.sigma == 1
+    assert base.sigma == pytest.approx(1, abs=1e-12)
     same(solved(replace(taken(design, order), sampling_error=errors[order])), base)
 
 

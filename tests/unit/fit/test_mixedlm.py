@@ -200,14 +200,14 @@ def test_what_it_has_no_place_for(several):
     term = nested.random[0]
     membership = Membership(term.codes[:, None], np.ones((120, 1)))
     for changed, words in (
-        (replace(nested, weights=np.ones(120)), "knows no prior weights"),
-        (replace(nested, sampling_error=np.ones(120)), "knows no known standard errors"),
-        (replace(nested, random=(replace(term, relation=np.eye(12)), nested.random[1])), "known relation"),
+        (replace(nested, weights=np.ones(120)), "does not take weights"),
+        (replace(nested, sampling_error=np.ones(120)), "known standard errors"),
+        (replace(nested, random=(replace(term, relation=np.eye(12)), nested.random[1])), "known relations"),
         (replace(nested, random=(replace(term, membership=membership), nested.random[1])), "memberships"),
     ):
         with pytest.raises(Refusal, match=words):
-            layout(changed)
+            fit_mixedlm(changed)
     both = replace(nested, weights=np.ones(120), sampling_error=np.ones(120))
     with pytest.raises(Refusal) as refused:
-        layout(both)
+        fit_mixedlm(both)
     assert len(refused.value.problems) == 2
