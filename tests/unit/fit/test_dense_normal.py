@@ -15,6 +15,8 @@ from scipy.optimize import minimize
 
 from nestwise.design.record import Design, Membership, RandomTerm, RowFlow
 from nestwise.fit.lmm import solve_lmm
+from nestwise.likelihood import gaussian
+from nestwise.likelihood.gaussian import constant, deviance
 
 ONE = "(Intercept)"
 RNG = np.random.default_rng(17)
@@ -248,3 +250,44 @@ def test_no_search_finds_better(structure, rows):
     for _ in range(3):
         end = minimize(lambda at: criterion(model, at), rng.normal(size=size), method="BFGS")
         assert ours <= end.fun + 1e-5
+
+
+def random_theta(products, seed, kind):
+    """Free elements of Lambda anywhere; `singular`: a coefficient of the first factor does not vary."""
+    rng = np.random.default_rng(seed)
+    pattern = products.pattern
+    theta = rng.normal(size=pattern.k)
+    if kind == "singular":
+        Lambda = pattern.matrix(theta)
+        Lambda[0] = 0
+        theta = pattern.elements(Lambda)
+    return np.zeros(pattern.k) if kind == "zero" else theta
+
+
+@pytest.mark.parametrize("kind", ["anywhere", "singular", "zero"])
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize(("structure", "rows"), CASES)
+def test_criterion_and_gradient_at_any_theta(structure, rows, reml, kind):
+    """Off the optimum and on the boundary: the value is the dense one, the gradient its differences."""
+    model = made(structure, rows, reml)
+    products = solve_lmm(model).products
+    theta = random_theta(products, 29, kind)
+    at = criterion_at(products, theta, reml=reml)
+    root, sigma = products.T_Z @ products.pattern.matrix(theta), at.sigma * products.scale
+    truth = dense(model, sigma**2 * root @ root.T, sigma)
+    assert at.value + constant(products, reml=reml) == pytest.approx(truth.deviance, abs=1e-8)
+    value, gradient = deviance(products, theta, reml=reml)
+    assert value == at.value
+    h = 1e-5
+    differences = [
+        (deviance(products, theta + h * e, reml=reml)[0] - deviance(products, theta - h * e, reml=reml)[0])
+        / (2 * h)
+        for e in np.eye(theta.size)
+    ]
+    np.testing.assert_allclose(gradient, differences, atol=1e-5 * max(1, np.abs(gradient).max()))
+    if kind == "zero":
+        np.testing.assert_allclose(gradient, 0, atol=1e-10)
+
+
+def criterion_at(products, theta, *, reml):
+    return gaussian.criterion(products, products.pattern.matrix(theta), reml=reml)
