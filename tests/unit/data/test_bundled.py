@@ -9,18 +9,28 @@ from nestwise.data.bundled import DATASETS, bundled_datasets
 from nestwise.data.read import read
 from nestwise.data.source import locate
 
-PEERS = {"radon": ("HLMdiag", "radon"), "sleepstudy": ("lme4", "sleepstudy"), "exam": ("mlmRev", "Exam")}
-GROUPS = {"radon": "county", "sleepstudy": "Subject", "exam": "school"}
+PEERS = {
+    "radon": ("HLMdiag", "radon"),
+    "sleepstudy": ("lme4", "sleepstudy"),
+    "exam": ("mlmRev", "Exam"),
+    "scotssec": ("mlmRev", "ScotsSec"),
+}
+GROUPS = {
+    "radon": ("county",),
+    "sleepstudy": ("Subject",),
+    "exam": ("school",),
+    "scotssec": ("primary", "second"),
+}
 
 
 def typed(name):
     source = f"dataset:{name}"
     path = locate(source, Path("study.yaml"), ())
-    return read(path, Data(source=source), {}, {GROUPS[name]: Group()}, None)
+    return read(path, Data(source=source), {}, dict.fromkeys(GROUPS[name], Group()), None)
 
 
-def test_three_sets_are_bundled():
-    assert [dataset.name for dataset in bundled_datasets()] == ["exam", "radon", "sleepstudy"]
+def test_four_sets_are_bundled():
+    assert [dataset.name for dataset in bundled_datasets()] == ["exam", "radon", "scotssec", "sleepstudy"]
 
 
 @pytest.mark.parametrize("dataset", bundled_datasets(), ids=lambda dataset: dataset.name)
