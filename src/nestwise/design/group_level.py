@@ -12,6 +12,8 @@ from nestwise.design.record import Design, RandomTerm
 
 TOLERANCE = 1e-9
 """Largest relative difference between a column and its reconstruction."""
+FIRST, CLEARLY = 1000, 1e-3
+"""A difference this much larger in the first rows settles the question without the others."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,24 @@ def _preferred(names: tuple[str, ...], name: str) -> list[int]:
 def _ratio(column: FloatArray, term: RandomTerm, r: int, squares: FloatArray) -> FloatArray | None:
     """u_j if the column is Z_r times u_j, NaN-free: 0 where Z_r is zero in the whole group."""
     z = term.Z[:, r]
+    size = np.abs(column).max(initial=0.0)
+    if size == 0.0 or _clearly_varies(column, z, term, size):
+        return None
     products = np.bincount(term.codes, z * column, term.n_groups)
     values = np.divide(products, squares, out=np.zeros_like(products), where=squares > 0)
-    size = np.abs(column).max(initial=0.0)
-    if size == 0.0:
-        return None
     if np.abs(column - z * values[term.codes]).max() > TOLERANCE * size:
         return None
     return values
+
+
+def _clearly_varies(column: FloatArray, z: FloatArray, term: RandomTerm, size: float) -> bool:
+    """Whether some first rows already show that the column is nothing like Z_r times a group's constant."""
+    first = slice(0, FIRST)
+    distinct, codes = np.unique(term.codes[first], return_inverse=True)
+    squares = np.bincount(codes, z[first] ** 2, distinct.size)
+    products = np.bincount(codes, z[first] * column[first], distinct.size)
+    values = np.divide(products, squares, out=np.zeros_like(products), where=squares > 0)
+    return bool(np.abs(column[first] - z[first] * values[codes]).max(initial=0.0) > CLEARLY * size)
 
 
 def _share(design: Design, term: RandomTerm, found: list[dict[int, FloatArray]]) -> None:
