@@ -12,7 +12,9 @@ from nestwise.config.study import Report, Study
 
 Section = dict[str, Any]
 
-_FIT_KEYS = {"formula", "family", "link", "reml", "residual"}
+_FIT_KEYS = {"formula", "family", "link", "reml", "residual", "weights", "sampling_error"}
+_MEANS_KEYS = {"means"}
+_LMM_KEYS = {"df", "robust", "bootstrap"}
 _BAYES_KEYS = {"priors", "draws", "tune", "chains"}
 _READ_KEYS = {"type", "levels", "reference"}
 
@@ -35,22 +37,32 @@ def validate_section(study: Study) -> Section:
 
 def prepare_section(study: Study) -> Section:
     """What the prepared data hold beside what was read."""
-    return _structure(study)
+    relations = {name: group.relation for name, group in study.groups.items() if group.relation is not None}
+    groups = {
+        name: {"within": group.within} | ({"relation": relations[name]} if name in relations else {})
+        for name, group in study.groups.items()
+    }
+    return _structure(study) | {"groups": groups}
 
 
 def design_section(study: Study, model: str) -> Section:
     """A model without the engines that fit it."""
-    return study.models[model].model_dump(mode="json", include=_FIT_KEYS)
+    return study.models[model].model_dump(mode="json", include=_FIT_KEYS | _MEANS_KEYS)
 
 
 def fit_section(study: Study, model: str, engine: str, seed: int) -> Section:
-    """A model as one engine reads it; only the Bayesian engine reads priors, draws and the seed."""
-    bayes = engine == "pymc"
-    keys = _FIT_KEYS | (_BAYES_KEYS if bayes else set())
+    """A model as one engine reads it.
+
+    Only the Bayesian engine reads priors and draws, only `lmm` the methods of tests and means; the seed is
+    read by those that draw random numbers.
+    """
+    lmm, bayes = engine == "lmm", engine == "pymc"
+    keys = _FIT_KEYS | (_BAYES_KEYS if bayes else set()) | (_LMM_KEYS | _MEANS_KEYS if lmm else set())
+    draws = bayes or (lmm and study.models[model].bootstrap > 0)
     return {
         "model": study.models[model].model_dump(mode="json", include=keys) | {"engines": [engine]},
         "level": study.compare.level,
-        "seed": seed if bayes else 0,
+        "seed": seed if draws else 0,
     }
 
 

@@ -68,6 +68,9 @@ class Group(Section):
 
     within: ColumnName | None = Field(None, description="the grouping factor it is nested in")
     label: Text | None = Field(None, description="how the report calls it")
+    relation: (
+        Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f]+$")] | None
+    ) = Field(None, description="csv of the known correlation between its groups, relative to the study file")
 
 
 class Time(Section):
@@ -179,6 +182,13 @@ class Residual(Section):
     heterogeneous: bool = Field(False, description="a variance of its own for each visit")
     variance: Variance | None = Field(None, description="a variance that follows a covariate or strata")
 
+    @model_validator(mode="after")
+    def _one_account_of_the_variances(self) -> Self:
+        if self.variance is not None and (self.heterogeneous or self.structure == "unstructured"):
+            other = "unstructured" if self.structure == "unstructured" else "heterogeneous"
+            raise ValueError(f"{other} gives each visit a variance of its own: leave `variance` out")
+        return self
+
 
 class Prior(Section):
     """Override of a default prior, on the scale of the data."""
@@ -229,6 +239,39 @@ class Model(Section):
         if len(set(self.engines)) != len(self.engines):
             raise ValueError("engines lists one twice")
         return self
+
+    @model_validator(mode="after")
+    def _keys_go_together(self) -> Self:
+        problems = [problem for holds, problem in self._quarrels() if holds]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _quarrels(self) -> tuple[tuple[bool, str], ...]:
+        """Pairs of keys that contradict each other, and what to do about it."""
+        weighted, known = self.weights is not None, self.sampling_error is not None
+        named = [key for key in ("residual", "weights", "sampling_error") if getattr(self, key) is not None]
+        kenward = self.df in ("kenward_roger", "kenward_roger_linear")
+        return (
+            (weighted and known, "weights and sampling_error both say how exact a row is: keep one of them"),
+            (
+                known and self.residual is not None,
+                "sampling_error leaves no residual variance to give a structure to: leave `residual` out",
+            ),
+            (
+                self.family != "gaussian" and bool(named),
+                f"a {self.family} outcome has no residual variance: leave {' and '.join(named)} out",
+            ),
+            (
+                kenward and not self.reml,
+                f"df: {self.df} corrects a REML fit: set reml: true, or choose satterthwaite",
+            ),
+            (
+                any(not by or len(set(by)) != len(by) for by in self.means),
+                "means lists an empty grid, or a variable twice in one grid",
+            ),
+            (len(set(self.means)) != len(self.means), "means lists a grid twice"),
+        )
 
 
 class Arm(Section):

@@ -11,5 +11,6 @@ In reading order:
 - `validation`: the record of a check and of all checks.
 - `value_checks`, `column_checks`, `nesting_checks`, `time_checks`, `summary`: what is checked and described.
 - `contract`: every check of a study, none of which raises.
+- `relation`: known correlation between groups, from a square table.
 - `prepare`: typed and valid data in, a `Dataset` out.
 """

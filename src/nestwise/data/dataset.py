@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from nestwise.config.study import Derivation, Variable
+from nestwise.data.relation import Relation
 from nestwise.errors import Problem
 
 ROW = ".row"
@@ -71,6 +72,8 @@ class Dataset:
         The time column.
     derivations : tuple of Derivation
         The derived variables, to be computed again where rows are left out.
+    relations : mapping of str to Relation
+        Known correlation between the groups of a grouping factor.
     """
 
     study: str
@@ -79,3 +82,4 @@ class Dataset:
     within: Mapping[str, str | None]
     time: str | None = None
     derivations: tuple[Derivation, ...] = ()
+    relations: Mapping[str, Relation] = field(default_factory=dict)

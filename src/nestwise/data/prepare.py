@@ -13,6 +13,7 @@ from nestwise.config.study import Derivation, Group, Time
 from nestwise.data.dataset import Dataset, VariableInfo
 from nestwise.data.derive import derive as add_derived
 from nestwise.data.nesting_checks import declared_within
+from nestwise.data.relation import Relation, relations_from_json, relations_to_json
 from nestwise.data.typed import (
     KEY,
     TypedData,
@@ -32,6 +33,8 @@ def prepare(  # noqa: PLR0917 (a fixed signature, called by position)
     groups: Mapping[str, Group],
     time: Time | None = None,
     derive: Sequence[Derivation] = (),
+    *,
+    relations: Mapping[str, Relation] | None = None,
 ) -> Dataset:
     """Make the Dataset of a study, derived variables included, still lazily.
 
@@ -66,6 +69,7 @@ def prepare(  # noqa: PLR0917 (a fixed signature, called by position)
         within=within,
         time=time.column if time else None,
         derivations=tuple(derive),
+        relations=relations or {},
     )
 
 
@@ -86,6 +90,7 @@ def save_dataset(dataset: Dataset, path: str | os.PathLike[str]) -> None:
         "derivations": [
             derivation.model_dump(by_alias=True, exclude_none=True) for derivation in dataset.derivations
         ],
+        "relations": relations_to_json(dataset.relations),
     }
     with whole_file(path) as partial:
         dataset.frame.sink_parquet(partial, metadata={KEY: json.dumps(content)})
@@ -108,4 +113,5 @@ def load_dataset(path: str | os.PathLike[str]) -> Dataset:
         within=content["within"],
         time=content["time"],
         derivations=tuple(Derivation.model_validate(entry) for entry in content["derivations"]),
+        relations=relations_from_json(content.get("relations", {})),
     )

@@ -8,24 +8,28 @@ from nestwise.arrays import FloatArray
 from nestwise.errors import Problem, Refusal
 
 
-def polynomial(x: FloatArray, degree: int, *, raw: bool, label: str) -> FloatArray:
+def polynomial(
+    x: FloatArray, degree: int, *, raw: bool, label: str, at: FloatArray | None = None
+) -> FloatArray:
     """Orthogonal polynomials of a variable, or its powers.
 
     Parameters
     ----------
     x : ndarray (n,)
-        Values.
+        Values that make the basis.
     degree : int
         Number of columns.
     raw : bool
         Powers instead of orthogonal polynomials.
     label : str
         The term, for messages.
+    at : ndarray (m,) or None
+        Where the basis is evaluated; `None`: at x.
 
     Returns
     -------
-    ndarray (n, degree)
-        Columns of length one, as R's `poly`.
+    ndarray (m, degree)
+        Columns of length one over x, as R's `poly`.
 
     Raises
     ------
@@ -43,10 +47,16 @@ def polynomial(x: FloatArray, degree: int, *, raw: bool, label: str) -> FloatArr
                 f"use a degree of at most {max(distinct - 1, 0)}, or factor()",
             )
         )
-    return np.asarray(poly(x, degree=degree, raw=raw, _state={}), dtype=np.float64)
+    state: dict[str, object] = {}
+    columns = poly(x, degree=degree, raw=raw, _state=state)
+    if at is not None:
+        columns = poly(at, degree=degree, raw=raw, _state=state)
+    return np.asarray(columns, dtype=np.float64)
 
 
-def b_spline(x: FloatArray, df: int | None, degree: int, label: str) -> FloatArray:
+def b_spline(
+    x: FloatArray, df: int | None, degree: int, label: str, at: FloatArray | None = None
+) -> FloatArray:
     """B-spline basis without intercept, knots at quantiles, as R's `bs`.
 
     Parameters
@@ -59,10 +69,12 @@ def b_spline(x: FloatArray, df: int | None, degree: int, label: str) -> FloatArr
         Of the pieces.
     label : str
         The term, for messages.
+    at : ndarray (m,) or None
+        Where the basis is evaluated, inside the range of x; `None`: at x.
 
     Returns
     -------
-    ndarray (n, df)
+    ndarray (m, df)
 
     Raises
     ------
@@ -76,10 +88,10 @@ def b_spline(x: FloatArray, df: int | None, degree: int, label: str) -> FloatArr
             )
         )
     knots = _inner_knots(x, (df or degree) - degree, label)
-    return _spline_columns(x, knots, degree)
+    return _spline_columns(x, knots, degree, at)
 
 
-def natural_spline(x: FloatArray, df: int, label: str) -> FloatArray:
+def natural_spline(x: FloatArray, df: int, label: str, at: FloatArray | None = None) -> FloatArray:
     """Natural cubic spline basis without intercept, as R's `ns`.
 
     The cubic B-spline basis is projected on the directions with zero second derivative at both
@@ -93,10 +105,12 @@ def natural_spline(x: FloatArray, df: int, label: str) -> FloatArray:
         Number of columns.
     label : str
         The term, for messages.
+    at : ndarray (m,) or None
+        Where the basis is evaluated, inside the range of x; `None`: at x.
 
     Returns
     -------
-    ndarray (n, df)
+    ndarray (m, df)
 
     Raises
     ------
@@ -105,7 +119,7 @@ def natural_spline(x: FloatArray, df: int, label: str) -> FloatArray:
     """
     knots = _inner_knots(x, df - 1, label)
     q, _ = np.linalg.qr(_bends(x, knots).T, mode="complete")
-    return _spline_columns(x, knots, 3) @ q[:, 2:]
+    return _spline_columns(x, knots, 3, at) @ q[:, 2:]
 
 
 def _inner_knots(x: FloatArray, count: int, label: str) -> FloatArray:
@@ -122,11 +136,14 @@ def _inner_knots(x: FloatArray, count: int, label: str) -> FloatArray:
     return knots
 
 
-def _spline_columns(x: FloatArray, knots: FloatArray, degree: int) -> FloatArray:
+def _spline_columns(
+    x: FloatArray, knots: FloatArray, degree: int, at: FloatArray | None = None
+) -> FloatArray:
     """B-splines over the range of x, without the first, which the intercept stands for."""
     from formulaic.transforms.basis_spline import basis_spline
 
-    columns = basis_spline(x, knots=list(knots), degree=degree, _state={})
+    ends = {"lower_bound": float(x.min()), "upper_bound": float(x.max())}
+    columns = basis_spline(x if at is None else at, knots=list(knots), degree=degree, **ends, _state={})
     return np.column_stack([np.asarray(column, dtype=np.float64) for column in columns.values()])
 
 

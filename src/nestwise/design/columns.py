@@ -68,11 +68,20 @@ class AnalysisRows:
         Row numbers in the source.
     columns : mapping of str to Column
         The variables of the formula.
+    learned : AnalysisRows or None
+        The rows whose means, knots, polynomials and levels hold here too, where a model is asked about
+        other rows than those it is fitted to; `None`: its own.
     """
 
     text: str
     rows: IntArray
     columns: Mapping[str, Column]
+    learned: AnalysisRows | None = None
+
+    @property
+    def source(self) -> AnalysisRows:
+        """The rows that means, knots, polynomials and levels are taken from."""
+        return self.learned or self
 
     @property
     def n(self) -> int:
@@ -190,7 +199,6 @@ _MATHEMATICS: Mapping[str, Callable[[FloatArray], FloatArray]] = {
     "log2": np.log2,
     "log10": np.log10,
     "log1p": np.log1p,
-    "center": lambda x: x - x.mean(),
 }
 
 _ARITHMETIC: Mapping[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
@@ -223,7 +231,7 @@ def _value(expression: Expression, table: AnalysisRows) -> FloatArray:  # noqa: 
             return -inside if operator == "-" else inside
         case Binary(operator=operator, left=left, right=right):
             return _ARITHMETIC[operator](_value(left, table), _value(right, table))
-        case Call(function="scale"):
+        case Call(function="scale" | "center"):
             return _scaled(expression, table)
         case Call(function=function, arguments=arguments):
             return _MATHEMATICS[function](_value(arguments[0], table))
@@ -232,12 +240,13 @@ def _value(expression: Expression, table: AnalysisRows) -> FloatArray:  # noqa: 
 
 def _scaled(call: Call, table: AnalysisRows) -> FloatArray:
     """R's scale(): minus the mean, over the SD with n - 1; over the root mean square if not centred."""
-    options = options_of(call)
+    options = options_of(call) if call.function == "scale" else {"scale": False}
     values = _value(call.arguments[0], table)
+    own = values if table.learned is None else _value(call.arguments[0], table.learned)
     if options.get("center", True):
-        values = values - values.mean()
+        values, own = values - own.mean(), own - own.mean()
     if options.get("scale", True):
-        values = values / np.sqrt(np.sum(values**2) / (np.size(values) - 1))
+        values = values / np.sqrt(np.sum(own**2) / (np.size(own) - 1))
     return values
 
 
@@ -247,7 +256,9 @@ def factor_levels(call: Call, table: AnalysisRows) -> Levels:
     column = table.columns.get(argument.name) if isinstance(argument, Name) else None
     if isinstance(column, Levels):
         return column
-    distinct, codes = np.unique(computed(argument, table), return_inverse=True)
+    distinct, codes = np.unique(computed(argument, table.source), return_inverse=True)
+    if table.learned is not None:
+        codes = np.searchsorted(distinct, computed(argument, table))
     return Levels(codes.astype(np.int64), tuple(number_text(float(value)) for value in distinct))
 
 

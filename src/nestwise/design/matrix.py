@@ -19,6 +19,7 @@ from nestwise.formula.parser import options_of
 from nestwise.formula.syntax import Call, Expression, Name, deparse
 from nestwise.formula.terms import Term, term_label
 from nestwise.formula.tokens import formula_place
+from nestwise.vocabulary import INTERCEPT
 
 MAX_CELLS = 200_000_000
 """Largest matrix made, in numbers of 8 bytes: 1.6 GB."""
@@ -32,7 +33,26 @@ class _Block:
     names: tuple[str, ...]
 
 
-def model_matrix(terms: Sequence[Term], table: AnalysisRows) -> tuple[FloatArray, tuple[str, ...]]:
+@dataclass(frozen=True)
+class ModelMatrix:
+    """The columns of a list of terms.
+
+    Attributes
+    ----------
+    X : ndarray (n, p)
+        C-contiguous.
+    names : tuple of str, length p
+        As R names them.
+    term_of : tuple of str, length p
+        Label of the term each column belongs to.
+    """
+
+    X: FloatArray
+    names: tuple[str, ...]
+    term_of: tuple[str, ...]
+
+
+def model_matrix(terms: Sequence[Term], table: AnalysisRows) -> ModelMatrix:
     """The columns of a list of terms, as R's `model.matrix` makes and names them.
 
     Parameters
@@ -44,8 +64,7 @@ def model_matrix(terms: Sequence[Term], table: AnalysisRows) -> tuple[FloatArray
 
     Returns
     -------
-    X : ndarray (n, p), C-contiguous
-    names : tuple of str, length p
+    ModelMatrix
 
     Raises
     ------
@@ -67,7 +86,8 @@ def model_matrix(terms: Sequence[Term], table: AnalysisRows) -> tuple[FloatArray
         raise _too_wide(terms, parts, width, table)
     X = np.empty((table.n, width))
     names: list[str] = []
-    for part in parts:
+    term_of: list[str] = []
+    for term, part in zip(terms, parts, strict=True):
         # R lets the levels of the first factor change fastest
         for reverse in product(*(range(len(block.names)) for block in reversed(part))):
             chosen = list(zip(part, reversed(reverse), strict=True))
@@ -75,8 +95,9 @@ def model_matrix(terms: Sequence[Term], table: AnalysisRows) -> tuple[FloatArray
             column[:] = 1.0
             for block, index in chosen:
                 column *= block.values[:, index]
-            names.append(":".join(block.names[index] for block, index in chosen) or "(Intercept)")
-    return X, tuple(names)
+            names.append(":".join(block.names[index] for block, index in chosen) or INTERCEPT)
+            term_of.append(term_label(term))
+    return ModelMatrix(X, tuple(names), tuple(term_of))
 
 
 def _too_wide(
@@ -165,11 +186,13 @@ def _level_block(column: Levels, indicators: bool, label: str, n: int) -> _Block
 
 
 def _basis(call: Call, table: AnalysisRows, label: str) -> FloatArray:
-    x = computed(call.arguments[0], table)
+    x = computed(call.arguments[0], table.source)
+    at = None if table.learned is None else computed(call.arguments[0], table)
     options = options_of(call)
     df = int(options["df"]) if "df" in options else None
     if call.function == "poly":
-        return polynomial(x, int(options.get("degree", 1)), raw=bool(options.get("raw", False)), label=label)
+        degree, raw = int(options.get("degree", 1)), bool(options.get("raw", False))
+        return polynomial(x, degree, raw=raw, label=label, at=at)
     if call.function == "bs":
-        return b_spline(x, df, int(options.get("degree", 3)), label)
-    return natural_spline(x, df or 1, label)
+        return b_spline(x, df, int(options.get("degree", 3)), label, at)
+    return natural_spline(x, df or 1, label, at)

@@ -206,8 +206,9 @@ class Design:
 
     @property
     def n_groups(self) -> int:
-        """Groups of the factor with the most groups; 0 without random terms."""
-        return max((term.n_groups for term in self.random), default=0)
+        """Groups of the factor with the most groups, subjects of the residuals included; 0 without any."""
+        subjects = 0 if self.residual is None else int(self.residual.subjects.max(initial=-1)) + 1
+        return max((term.n_groups for term in self.random), default=subjects)
 
     @property
     def identity(self) -> dict[str, Any]:

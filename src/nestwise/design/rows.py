@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from nestwise.arrays import IntArray
+from nestwise.arrays import BoolArray, IntArray
 from nestwise.config.study import Derivation
 from nestwise.data.dataset import ROW, Dataset
 from nestwise.design.grouping import Factor, Keys, factor_keys, group_codes, read_factor, read_keys
@@ -50,7 +50,9 @@ def needed_columns(
     return tuple(ordered)
 
 
-def read_source(dataset: Dataset, formula: Formula, columns: Sequence[str]) -> pl.DataFrame:
+def read_source(
+    dataset: Dataset, formula: Formula, columns: Sequence[str], keys: Mapping[str, str] | None = None
+) -> pl.DataFrame:
     """Collect the columns a model needs; NaN counts as missing.
 
     Parameters
@@ -61,6 +63,8 @@ def read_source(dataset: Dataset, formula: Formula, columns: Sequence[str]) -> p
         For messages.
     columns : sequence of str
         What is needed.
+    keys : mapping of str to str, optional
+        Key of the model that names a column which the formula does not.
 
     Returns
     -------
@@ -75,19 +79,24 @@ def read_source(dataset: Dataset, formula: Formula, columns: Sequence[str]) -> p
     known = [name for name in dataset.frame.collect_schema().names() if name != ROW]
     unknown = [name for name in columns if name not in known]
     if unknown:
-        raise FormulaError([_unknown_column(name, known, formula) for name in unknown])
+        text = formula_place(formula.text)
+        places = {name: f"{key}: {shortened(name, 80)}" for name, key in (keys or {}).items()}
+        places |= dict.fromkeys(formula.variables, text)
+        raise FormulaError([_unknown_column(name, known, places.get(name, text)) for name in unknown])
     frame = dataset.frame.select(pl.col(ROW).cast(pl.Int64), *(pl.col(name) for name in columns)).collect()
     return frame.with_columns(pl.selectors.float().fill_nan(None))
 
 
-def _unknown_column(name: str, known: Sequence[str], formula: Formula) -> Problem:
+def _unknown_column(name: str, known: Sequence[str], where: str) -> Problem:
     near = nearest(name, known)
     listed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
     way_out = f"did you mean {near}" if near else f"the columns are {listed}"
-    return Problem(f"there is no column {shortened(name, 80)}", formula_place(formula.text), way_out)
+    return Problem(f"there is no column {shortened(name, 80)}", where, way_out)
 
 
-def complete_rows(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[IntArray, tuple[str, ...]]:
+def complete_rows(
+    frame: pl.DataFrame, columns: Sequence[str], gaps: Sequence[tuple[str, BoolArray]] = ()
+) -> tuple[IntArray, tuple[str, ...]]:
     """The first variable missing in each row.
 
     Parameters
@@ -96,6 +105,8 @@ def complete_rows(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[IntArray
         The columns of a model.
     columns : sequence of str
         In the order in which they are blamed.
+    gaps : sequence of (str, ndarray (n,) of bool)
+        What else is missing, and in which rows.
 
     Returns
     -------
@@ -106,10 +117,9 @@ def complete_rows(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[IntArray
     """
     blame = np.full(frame.height, -1, dtype=np.int64)
     reasons: list[str] = []
-    for name in columns:
-        if frame[name].null_count() == 0:
-            continue
-        missing = frame[name].is_null().to_numpy() & (blame < 0)
+    empty = [(name, frame[name].is_null().to_numpy()) for name in columns if frame[name].null_count()]
+    for name, everywhere in (*empty, *gaps):
+        missing = everywhere & (blame < 0)
         if missing.any():
             blame[missing] = len(reasons)
             reasons.append(f"{name} is missing")
@@ -187,10 +197,9 @@ def source_groups(factors: Mapping[str, Factor], keys: Mapping[str, Keys]) -> tu
 
 
 def read_factors(
-    frame: pl.DataFrame, formula: Formula, within: Mapping[str, str | None]
+    frame: pl.DataFrame, paths: Mapping[str, Sequence[str]], within: Mapping[str, str | None]
 ) -> tuple[dict[str, Factor], dict[str, Keys]]:
-    """The grouping factors of a formula by name as written, and the keys of all source rows."""
-    paths = {part.group: part.path for part in formula.random}
+    """The grouping factors of a model by name as written, and the keys of all source rows."""
     columns = dict.fromkeys(name for path in paths.values() for name in factor_keys(path, within))
     keys = {name: read_keys(frame[name]) for name in columns}
     return {group: read_factor(path, keys, within) for group, path in paths.items()}, keys

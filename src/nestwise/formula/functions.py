@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-Kind = Literal["arithmetic", "basis", "factor", "offset", "outcome"]
+Kind = Literal["arithmetic", "basis", "factor", "offset", "outcome", "membership"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,19 +18,25 @@ class Signature:
     ----------
     kind : str
         `arithmetic` makes one column and may stand inside others; `basis` makes several;
-        `factor` makes levels; `offset` and `outcome` stand in one place only.
+        `factor` makes levels; `offset`, `outcome` and `membership` stand in one place only.
     arguments : int
-        Number of arguments that are expressions of columns.
+        Number of arguments that are expressions of columns; the least number with `many`.
     numbers : mapping of str to (int, int)
         Options that are whole numbers, with the smallest and largest value, in R's order.
     flags : tuple of str
         Options that are TRUE or FALSE.
+    many : bool
+        Whether there may be more arguments; options are then given by name.
+    matrices : tuple of str
+        Options that are columns bound together, `cbind(a, b)`.
     """
 
     kind: Kind
     arguments: int = 1
     numbers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    many: bool = False
+    matrices: tuple[str, ...] = ()
 
 
 MATHEMATICS = ("log", "exp", "sqrt", "abs", "log2", "log10", "log1p")
@@ -47,6 +53,7 @@ FUNCTIONS: Mapping[str, Signature] = MappingProxyType(
         "factor": Signature("factor"),
         "as.factor": Signature("factor"),
         "offset": Signature("offset"),
-        "cbind": Signature("outcome", arguments=2),
+        "cbind": Signature("outcome", arguments=2, many=True),
+        "mm": Signature("membership", arguments=2, flags=("scale",), many=True, matrices=("weights",)),
     }
 )

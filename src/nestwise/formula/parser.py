@@ -206,7 +206,7 @@ def options_of(call: Call) -> dict[str, float | bool]:
     """The options of a call by name, those given by position included."""
     signature = FUNCTIONS[call.function]
     order = (*signature.numbers, *signature.flags)
-    given = zip(order, call.arguments[signature.arguments :], strict=False)
+    given = zip(order, _positional(call, signature), strict=False)
     return {
         key: value.value
         for key, value in (*given, *call.options)
@@ -214,9 +214,14 @@ def options_of(call: Call) -> dict[str, float | bool]:
     }  # fmt: skip
 
 
+def _positional(call: Call, signature: Signature) -> tuple[Expression, ...]:
+    """Options that are given by position: what stands behind the columns."""
+    return () if signature.many else call.arguments[signature.arguments :]
+
+
 def _check_arguments(cursor: _Cursor, call: Call, signature: Signature) -> None:
     order = (*signature.numbers, *signature.flags)
-    extra = call.arguments[signature.arguments :]
+    extra = _positional(call, signature)
     usage = f"write {usage_of(call.function)}"
     if len(call.arguments) < signature.arguments or len(extra) > len(order):
         raise complaint(
@@ -228,6 +233,8 @@ def _check_arguments(cursor: _Cursor, call: Call, signature: Signature) -> None:
             raise complaint(cursor.text, call.position, f"{call.function}() is given {key} twice", usage)
         if key in signature.flags and isinstance(value, Flag):
             continue
+        if key in signature.matrices and isinstance(value, Call) and value.function == "cbind":
+            continue
         low, high = signature.numbers.get(key, (1, 0))
         if isinstance(value, Number) and value.value == int(value.value) and low <= value.value <= high:
             continue
@@ -236,6 +243,8 @@ def _check_arguments(cursor: _Cursor, call: Call, signature: Signature) -> None:
             what = f"{key} of {call.function}() is not a whole number from {low} to {high}"
         elif key in signature.flags:
             what = f"{key} of {call.function}() is not TRUE or FALSE"
+        elif key in signature.matrices:
+            what = f"{key} of {call.function}() are not columns bound together"
         raise complaint(cursor.text, value.position or call.position, what, usage)
 
 
@@ -243,5 +252,7 @@ def usage_of(function: str) -> str:
     """How a function of the whitelist is written, e.g. ``poly(x, degree = 2)``."""
     signature = FUNCTIONS[function]
     columns = ["x"] if signature.arguments == 1 else ["success", "failure"]
+    if signature.kind == "membership":
+        columns = ["g1", "g2", *(f"{key} = cbind(w1, w2)" for key in signature.matrices)]
     options = [f"{key} = {max(2, low)}" for key, (low, _) in signature.numbers.items()]
     return f"{function}({', '.join(columns + options + [f'{key} = TRUE' for key in signature.flags])})"

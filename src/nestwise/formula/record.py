@@ -10,6 +10,7 @@ from nestwise.formula.syntax import (
     Binary,
     Call,
     Expression,
+    Flag,
     Name,
     Parentheses,
     deparse,
@@ -54,15 +55,26 @@ class RandomPart:
         Columns whose combination is the group, e.g. ("batch", "cask") for `batch:cask`.
     correlated : bool
         `|`, or not: `||`.
+    memberships : tuple of str
+        Columns of `mm(school1, school2)`, each a group of the row; `path` is then empty.
+    shares : tuple of str
+        Columns of their weights; empty for equal shares.
+    scaled : bool
+        Whether weights are divided by their sum in each row.
     """
 
     terms: tuple[Term, ...]
     path: tuple[str, ...]
     correlated: bool
+    memberships: tuple[str, ...] = ()
+    shares: tuple[str, ...] = ()
+    scaled: bool = True
 
     @property
     def group(self) -> str:
         """Name of the grouping factor."""
+        if self.memberships:
+            return f"mm({', '.join(deparse(Name(name)) for name in self.memberships)})"
         return ":".join(self.path)
 
     @property
@@ -118,9 +130,23 @@ class Formula:
     @property
     def variables(self) -> tuple[str, ...]:
         """Every column needed, each once: outcome, fixed part, offsets, random terms, groups."""
+        random = chain.from_iterable(
+            (*part.columns, *part.path, *part.memberships, *part.shares) for part in self.random
+        )
+        return tuple(dict.fromkeys((*self._always, *random)))
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """Columns that may be missing in a row: memberships, and weights of those that are."""
         random = chain.from_iterable((*part.columns, *part.path) for part in self.random)
+        needed = {*self._always, *random}
+        members = chain.from_iterable((*part.memberships, *part.shares) for part in self.random)
+        return tuple(name for name in dict.fromkeys(members) if name not in needed)
+
+    @property
+    def _always(self) -> tuple[str, ...]:
         fixed = _columns(chain.from_iterable(self.fixed))
-        return tuple(dict.fromkeys((*self.outcome.columns, *fixed, *_columns(self.offsets), *random)))
+        return (*self.outcome.columns, *fixed, *_columns(self.offsets))
 
 
 def parse(text: str) -> Formula:
@@ -166,6 +192,9 @@ def _outcome(left: Expression, text: str) -> Outcome:
     kind = "column" if isinstance(left, Name) else "transformed"
     if isinstance(left, Call) and left.function == "cbind":
         parts, kind = left.arguments, "cbind"
+        if len(parts) != 2:
+            what = "cbind() has the wrong number of arguments"
+            raise complaint(text, left.position, what, "write cbind(success, failure)")
     for part in parts:
         if any(isinstance(piece, Binary) and piece.operator in ("|", "||") for piece in walk(part)):
             raise complaint(text, part.position, "| stands left of ~", "write random terms right of ~")
@@ -197,7 +226,35 @@ def _random(part: Expression, text: str) -> list[RandomPart]:
     terms = expand(summands(bar.left), text)
     if not terms:
         raise complaint(text, part.position, "nothing varies in this random term", "write (1 | g)")
-    return [RandomPart(terms, path, bar.operator == "|") for path in _paths(bar.right, text)]
+    group = bar.right
+    while isinstance(group, Parentheses):
+        group = group.inner
+    if isinstance(group, Call) and group.function == "mm":
+        return [_membership(terms, group, bar.operator == "|", text)]
+    return [RandomPart(terms, path, bar.operator == "|") for path in _paths(group, text)]
+
+
+def _membership(terms: tuple[Term, ...], call: Call, correlated: bool, text: str) -> RandomPart:
+    """`mm(school1, school2, weights = cbind(w1, w2), scale = TRUE)`, as brms writes it."""
+    options = dict(call.options)
+    bound = options.get("weights")
+    weights = bound.arguments if isinstance(bound, Call) else ()
+    groups = _distinct_names(call.arguments, call, text)
+    shares = _distinct_names(weights, call, text)
+    if shares and len(shares) != len(groups):
+        what = f"mm() has {len(groups)} groups and {len(shares)} weights"
+        raise complaint(text, call.position, what, "give one weight a group")
+    scale = options.get("scale")
+    scaled = scale.value if isinstance(scale, Flag) else True
+    return RandomPart(terms, (), correlated, groups, shares, scaled)
+
+
+def _distinct_names(parts: tuple[Expression, ...], call: Call, text: str) -> tuple[str, ...]:
+    names = tuple(part.name for part in parts if isinstance(part, Name))
+    if len(set(names)) < len(parts):
+        what = "mm() takes columns, each named once"
+        raise complaint(text, call.position, what, "write mm(g1, g2) or mm(g1, g2, weights = cbind(w1, w2))")
+    return names
 
 
 def _paths(group: Expression, text: str) -> list[tuple[str, ...]]:
@@ -247,7 +304,7 @@ def _check(formula: Formula) -> None:
     seen: set[tuple[str, Term]] = set()
     for random in formula.random:
         for term in random.terms:
-            key = (":".join(sorted(random.path)), term)
+            key = (":".join(sorted(random.path)) or random.group, term)
             if key in seen:
                 raise complaint(
                     text,

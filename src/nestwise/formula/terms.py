@@ -220,6 +220,9 @@ def _check_factor(factor: Expression, text: str) -> None:
         raise complaint(
             text, factor.position, f"{factor.function}() makes an outcome", "write it to the left of ~"
         )
+    if kind == "membership":
+        what = f"{factor.function}() names the groups of a random term"
+        raise complaint(text, factor.position, what, f"write it right of a |: (1 | {deparse(factor)})")
     for argument in factor.arguments[: FUNCTIONS[factor.function].arguments]:
         check_arithmetic(argument, text)
     if not names_in(factor):

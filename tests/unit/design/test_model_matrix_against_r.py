@@ -58,9 +58,9 @@ def test_fixed_part_is_that_of_model_matrix(case):
     source, info = frame(), dataset().variables
     formula = parse("y ~ " + case["rhs"])
     columns = {name: read_column(source[name], info[name]) for name in formula.variables}
-    X, names = model_matrix(formula.fixed, AnalysisRows(formula.text, np.arange(1, 15), columns))
-    assert list(names) == case["names"]
-    np.testing.assert_allclose(X, as_matrix(case["matrix"], len(names)), rtol=1e-9, atol=1e-12)
+    made = model_matrix(formula.fixed, AnalysisRows(formula.text, np.arange(1, 15), columns))
+    assert list(made.names) == case["names"]
+    np.testing.assert_allclose(made.X, as_matrix(case["matrix"], len(made.names)), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("case", EXPECTED["whole"], ids=lambda case: case["formula"])
