@@ -27,7 +27,7 @@ from nestwise.fit.kenward_roger import adjusted_covariance, scaled_f
 from nestwise.fit.satterthwaite import theta_moments
 
 if TYPE_CHECKING:
-    from nestwise.fit.lmm import LmmState
+    from nestwise.fit.state import LmmState
 
 METHOD_WORDS: dict[str, str] = {
     "satterthwaite": "Satterthwaite",
@@ -40,17 +40,23 @@ METHOD_WORDS: dict[str, str] = {
 
 
 class FTest(NamedTuple):
-    """An F test; `df_den` is infinite where the reference is chi-square over `df_num`."""
+    """An F test; `df_den` is infinite where the reference is chi-square over `df_num`.
+
+    With hardly any groups no F distribution may have the moments that Kenward and Roger match: `df_den` is then
+    not positive, and there is no p value.
+    """
 
     statistic: float
     df_num: float
     df_den: float
 
     @property
-    def p_value(self) -> float:
-        """Upper tail."""
+    def p_value(self) -> float | None:
+        """Upper tail; `None` without a reference distribution."""
         from scipy.special import chdtrc, fdtrc
 
+        if self.df_den <= 0:
+            return None
         if np.isinf(self.df_den):
             return float(chdtrc(self.df_num, self.statistic * self.df_num))
         return float(fdtrc(self.df_num, self.df_den, self.statistic))

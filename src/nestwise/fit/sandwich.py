@@ -242,7 +242,7 @@ def robust_rows(
     judged = np.flatnonzero(~robust.blind & (np.diag(robust.covariance) > 0))
     std_error = np.sqrt(np.diag(robust.covariance))[judged]
     rows = t_rows(
-        [names[k] for k in judged], beta[judged], std_error, robust.df[judged], level, component="robust"
+        [names[int(k)] for k in judged], beta[judged], std_error, robust.df[judged], level, component="robust"
     )
     told = {row.term: row for row in rows}
     return tuple(
