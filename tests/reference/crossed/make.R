@@ -17,7 +17,7 @@ if (!file.exists("data.csv")) {
 data <- case_data(groups = list(a = inside(), b = inside()))
 save_case(data, list(
   slopes = peer(data, "y ~ x + (x | a) + (1 | b)", kr = TRUE),
-  slopes_ml = peer(data, "y ~ x + (x | a) + (1 | b)", reml = FALSE),
+  slopes_ml = peer(data, "y ~ x + (x | a) + (1 | b)", reml = FALSE, profile = TRUE),
   both = peer(data, "y ~ x + (x | a) + (x | b)"),
   independent = peer(data, "y ~ x + (x || a) + (x || b)"),
   three = peer(data, "y ~ x + (1 | a) + (1 | b) + (1 | a:b)"),

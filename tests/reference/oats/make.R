@@ -7,5 +7,5 @@ data <- case_data(
 save_case(data, list(
   nested = peer(data, "yield ~ nitro + (1 | Block/Variety)", kr = TRUE),
   varieties = peer(data, "yield ~ nitro * Variety + (1 | Block/Variety)", kr = TRUE),
-  nested_ml = peer(data, "yield ~ nitro + Variety + (1 | Block/Variety)", reml = FALSE)
+  nested_ml = peer(data, "yield ~ nitro + Variety + (1 | Block/Variety)", reml = FALSE, profile = TRUE)
 ))
