@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -190,6 +191,25 @@ def test_intervals_of_variances(cases, case, model):
         near(ours.upper, row["upper"], 2e-3 * width, f"upper limit of {row['name']}")
         compared += 1
     assert compared >= 2
+
+
+ADJUSTED = [(c, m) for c, m in MODELS if "kenward_roger" in EXPECTED[c]["models"][m]]
+
+
+@pytest.mark.parametrize(("case", "model"), ADJUSTED)
+def test_kenward_roger(cases, case, model):
+    """pbkrtest's standard errors and df: closed forms at one optimum; df, which amplify its error, to 1e-3."""
+    from nestwise.fit.fixed_effects import fixed_effect_inference
+    from nestwise.fit.lmm import solve_lmm
+
+    said = EXPECTED[case]["models"][model]
+    design = cases[case].design(said["formula"], said["reml"], said.get("weights"))
+    inference = fixed_effect_inference(design, solve_lmm(design), "kenward_roger")
+    df = inference.t(np.eye(len(design.names)))
+    for row in rows(said["kenward_roger"]):
+        k = design.names.index(row["term"])
+        near(inference.std_error[k], row["std_error"], 1e-4 * row["std_error"], f"SE of {row['term']}")
+        near(df[k], row["df"], 1e-3 * row["df"], f"df of {row['term']}")
 
 
 REFEREED = [
