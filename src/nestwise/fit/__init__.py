@@ -4,6 +4,9 @@ In reading order:
 
 - `lmm`: the engine of linear mixed models; `mixedlm`: statsmodels on the same design, its referee;
   `components`: a design as it takes one.
+- `mmrm`: residual covariances inside the subject, alone or beside random effects; `residual_refusals`,
+  `residual_starts`, `search`, `marginal_solution`: from what cannot be asked to the optimum;
+  `residual_covariance`, `residual_table`: its derivatives for inference, its rows and matrices.
 - `pooled`, `unpooled`: complete and no pooling.
 - `refusals`: what cannot be answered, said before any work is done.
 - `sweep`, `optimise`, `solution`: the groups' own regressions, the search, the estimates at the optimum.
@@ -13,4 +16,8 @@ In reading order:
 - `inference`, `profile`, `limits`: degrees of freedom and tests, profile intervals and their root finding.
 - `levels`: several grouping factors: shares of the variance, effects of every level.
 - `pooling`, `partition`, `predictions`: the three poolings of each group, shares of variance, expected rows.
+- `simulation`: outcomes drawn from a fit; `replicates`, `refit`, `bootstrap`: the parametric bootstrap, thousands
+  of refits a minute.
+- `influence`, `means`, `r2`, `profile_curves`: groups left out, marginal means and contrasts, variance
+  explained, profiles as curves.
 """

@@ -74,19 +74,19 @@ def limits(quantity: Quantity, optimum: float, rise: float) -> Interval:
         A limit may be the end of the quantity's range.
     """
     try:
-        search = _Search(quantity, optimum)
+        search = Search(quantity, optimum)
         lower = search.limit(-1, rise)
         upper = search.limit(+1, rise)
-    except (np.linalg.LinAlgError, _ProfileError) as error:
+    except (np.linalg.LinAlgError, ProfileError) as error:
         return Interval(None, None, str(error))
     return Interval(float(lower), float(upper))
 
 
-class _ProfileError(Exception):
-    pass
+class ProfileError(Exception):
+    """A point or limit of a profile that was not found, in a few words."""
 
 
-class _Search:
+class Search:
     """Root finding along one quantity, each minimisation started from the last."""
 
     def __init__(self, quantity: Quantity, optimum: float) -> None:
@@ -133,9 +133,9 @@ class _Search:
         options = {"ftol": 1e-13, "gtol": 1e-5, "maxiter": 200}
         result = minimize(whitened, np.zeros(start.size), jac=True, method="L-BFGS-B", options=options)
         if not result.fun < TOO_FAR:
-            raise _ProfileError("the deviance could not be evaluated")
+            raise ProfileError("the deviance could not be evaluated")
         if result.fun < -1e-3:
-            raise _ProfileError("a better optimum lies elsewhere")
+            raise ProfileError("a better optimum lies elsewhere")
         self.known.append((psi, start + self.whiten @ result.x))
         return max(float(result.fun), 0.0)
 
@@ -189,4 +189,4 @@ class _Search:
             far = abs(outer - quantity.at)
             step = min(3 * far, 1.05 * far * (target / max(gap + target, 1e-6) - 1) + 1e-3 * far)
             inner = outer
-        raise _ProfileError("the limit was not found")
+        raise ProfileError("the limit was not found")

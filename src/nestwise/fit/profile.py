@@ -55,7 +55,7 @@ def profile_intervals(
     from scipy.special import ndtri
 
     rise = float(ndtri((1 + level) / 2) ** 2)
-    unit = _Optimum.of(design, products, theta, reml=reml)
+    unit = Optimum.of(design, products, theta, reml=reml)
     found: dict[tuple[str, ...], Interval] = {}
     start = 0
     for term in design.random:
@@ -63,7 +63,7 @@ def profile_intervals(
         for i, name in enumerate(term.names):
             free = [start + i, *(start + k for k in range(q) if k != i)] if term.correlated else [start + i]
             per_unit = products.scale / unit.reach[start + i]
-            found["sd", term.group, name] = _scale(limits(_sd_family(unit, free), unit.value, rise), per_unit)
+            found["sd", term.group, name] = _scale(limits(sd_family(unit, free), unit.value, rise), per_unit)
             for k in range(i) if term.correlated else ():
                 pair = [start + k, start + i, *(start + h for h in range(q) if h not in (k, i))]
                 if unit.sd[start + k] > ZERO and unit.sd[start + i] > ZERO:
@@ -72,12 +72,12 @@ def profile_intervals(
                     found["cor", term.group, term.names[k], name] = (
                         Interval(-1.0, 1.0)  # where a standard deviation may be 0 any correlation fits
                         if open_ended
-                        else limits(_cor_family(unit, pair), unit.value, rise)
+                        else limits(cor_family(unit, pair), unit.value, rise)
                     )
         start += q
     if products.sigma is not None:  # known: nothing to profile
         return found
-    found["sigma",] = _scale(limits(_sigma_family(unit), unit.value, rise), products.scale)
+    found["sigma",] = _scale(limits(sigma_family(unit), unit.value, rise), products.scale)
     if products.q == 1:
         relative = limits(_relative_family(unit), unit.value, rise)
         found["ratio",] = _square(_scale(relative, 1 / unit.reach[0]))
@@ -85,7 +85,7 @@ def profile_intervals(
 
 
 @dataclass(frozen=True)
-class _Optimum:
+class Optimum:
     """The optimum in the units of the search: working scale, effects times the size of their column.
 
     Attributes
@@ -111,7 +111,8 @@ class _Optimum:
     sd: FloatArray
 
     @classmethod
-    def of(cls, design: Design, products: Products, theta: FloatArray, *, reml: bool) -> _Optimum:
+    def of(cls, design: Design, products: Products, theta: FloatArray, *, reml: bool) -> Optimum:
+        """Evaluate the criterion at theta (k,)."""
         Lambda = products.pattern.matrix(theta)
         at = criterion(products, Lambda, reml=reml)
         reach = np.sqrt(np.concatenate([(term.Z**2).mean(axis=0) for term in design.random]))
@@ -138,7 +139,7 @@ class _Optimum:
         return at.value, by_root, by_log_sigma
 
 
-def _ordered(unit: _Optimum, order: list[int], effects: list[int]) -> tuple[FloatArray, FloatArray]:
+def _ordered(unit: Optimum, order: list[int], effects: list[int]) -> tuple[FloatArray, FloatArray]:
     """Factor (q, q) in the basis of `effects`, triangular for the effects in `order`; and the way back."""
     P = unit.basis(effects)
     root = P @ unit.Lambda * unit.sigma
@@ -147,7 +148,7 @@ def _ordered(unit: _Optimum, order: list[int], effects: list[int]) -> tuple[Floa
     return root, np.linalg.inv(P)
 
 
-def _positions(unit: _Optimum, order: list[int], skip: int) -> tuple[list[int], list[int]]:
+def _positions(unit: Optimum, order: list[int], skip: int) -> tuple[list[int], list[int]]:
     """Free elements of the factor but the first `skip` rows of `order`, and those of all other terms."""
     columns = sorted(order)
     rows, cols = [], []
@@ -163,7 +164,8 @@ def _positions(unit: _Optimum, order: list[int], skip: int) -> tuple[list[int], 
     return rows, cols
 
 
-def _sd_family(unit: _Optimum, order: list[int]) -> Quantity:
+def sd_family(unit: Optimum, order: list[int]) -> Quantity:
+    """Standard deviation of the first effect of `order`, the other elements of the factor beside it."""
     first, column = order[0], min(order)
     base, back = _ordered(unit, order, order[:1])
     rows, cols = _positions(unit, order, 1)
@@ -181,7 +183,8 @@ def _sd_family(unit: _Optimum, order: list[int]) -> Quantity:
     return Quantity(unit.sd[first], _start(base[rows, cols], unit.sigma), value, 0.0, np.inf)
 
 
-def _cor_family(unit: _Optimum, order: list[int]) -> Quantity:
+def cor_family(unit: Optimum, order: list[int]) -> Quantity:
+    """Correlation of the first two effects of `order`, everything else beside it."""
     (first, second), (left, right) = order[:2], sorted(order)[:2]
     base, back = _ordered(unit, order, order[:2])
     rows, cols = _positions(unit, order, 2)
@@ -206,7 +209,8 @@ def _cor_family(unit: _Optimum, order: list[int]) -> Quantity:
     return Quantity(rho, np.append(sds, _start(base[rows, cols], unit.sigma)), value, -1.0, 1.0)
 
 
-def _sigma_family(unit: _Optimum) -> Quantity:
+def sigma_family(unit: Optimum) -> Quantity:
+    """Residual standard deviation, the factor of the random effects beside it."""
     rows, cols = unit.products.pattern.rows, unit.products.pattern.cols
 
     def value(psi: float) -> Value:
@@ -220,7 +224,7 @@ def _sigma_family(unit: _Optimum) -> Quantity:
     return Quantity(unit.sigma, _start(unit.Lambda[rows, cols] * unit.sigma), value, 0.0, np.inf)
 
 
-def _relative_family(unit: _Optimum) -> Quantity:
+def _relative_family(unit: Optimum) -> Quantity:
     def value(psi: float) -> Value:
         def at(phi: FloatArray) -> tuple[float, FloatArray]:
             sigma = float(np.exp(phi[0]))

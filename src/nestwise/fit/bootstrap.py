@@ -1,0 +1,293 @@
+"""Parametric bootstrap: what estimates look like in outcomes drawn from the fit.
+
+Each set is drawn with new random effects and refitted. Percentile intervals are the quantiles of the
+refitted estimates; basic ones reflect them at the estimate (Davison & Hinkley 1997, sections 5.2-5.3). Sets
+are keyed on their number, so parts drawn apart (`replicate(..., first, last)`) fold into the same whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestwise.arrays import BoolArray, FloatArray
+from nestwise.design.record import Design
+from nestwise.fit.optimise import optimise
+from nestwise.fit.partition import kish_size, mean_square_z, partition
+from nestwise.fit.refit import Refits, refit
+from nestwise.fit.replicates import draw, sampler
+from nestwise.likelihood.crossproducts import CrossProducts
+from nestwise.likelihood.gaussian import criterion
+
+if TYPE_CHECKING:
+    from nestwise.fit.state import LmmState
+
+NUMBERS_AT_ONCE = 2_000_000
+"""Simulated numbers held in memory together."""
+FEWEST = 20
+"""Refits below which no interval is given."""
+
+Key = tuple[str, str | None, str]
+"""Component, grouping factor and term, as in the table of estimates."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Estimates from S simulated outcomes, on the outcome's scale and for the formula's columns.
+
+    Attributes
+    ----------
+    beta : ndarray (S, p)
+    Sigma : ndarray (S, q, q)
+        Covariance of the random effects.
+    sigma : ndarray (S,)
+    converged : ndarray (S,) of bool
+        Whether the refit satisfied the criteria of convergence.
+    seconds : float
+        What drawing and refitting took.
+    """
+
+    beta: FloatArray
+    Sigma: FloatArray
+    sigma: FloatArray
+    converged: BoolArray
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Quantile:
+    """The bootstrap distribution of one quantity.
+
+    Attributes
+    ----------
+    component, group, term : str
+        As in the table of estimates.
+    estimate : float or None
+        Of the data.
+    lower, upper : float or None
+        Percentile interval.
+    basic_lower, basic_upper : float or None
+        Basic interval.
+    bias : float or None
+        Mean of the refits minus the estimate.
+    se : float or None
+        Standard deviation of the refits.
+    refits : int
+        Refits in which the quantity is defined (a correlation is not beside an SD of zero).
+    """
+
+    component: str
+    group: str | None
+    term: str
+    estimate: float | None
+    lower: float | None
+    upper: float | None
+    basic_lower: float | None
+    basic_upper: float | None
+    bias: float | None
+    se: float | None
+    refits: int
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """A parametric bootstrap of a fit.
+
+    Attributes
+    ----------
+    quantities : tuple of Quantile
+        Fixed effects, standard deviations, correlations, sigma, derived quantities.
+    n : int
+        Sets drawn.
+    failures : int
+        Refits that did not converge; they are left out.
+    level : float
+        Coverage of the intervals.
+    seed : int
+        Root of the streams.
+    seconds : float
+        What it took.
+    """
+
+    quantities: tuple[Quantile, ...]
+    n: int
+    failures: int
+    level: float
+    seed: int
+    seconds: float
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """JSON-able, for the record of a fit."""
+        rows = [asdict(row) for row in self.quantities]
+        return {
+            "refits": self.n - self.failures,
+            "failures": self.failures,
+            "level": self.level,
+            "seed": self.seed,
+            "seconds": self.seconds,
+            "quantities": rows,
+        }
+
+
+def bootstrap(design: Design, state: LmmState, n: int, seed: int, level: float = 0.95) -> Bootstrap:
+    """Draw n outcomes from a fit, refit each, and summarise.
+
+    Parameters
+    ----------
+    design : Design
+        The model.
+    state : LmmState
+        Its fit.
+    n : int
+        Sets.
+    seed : int
+        Root of the streams; set k depends on (seed, k) only.
+    level : float
+        Coverage of the intervals.
+    """
+    return summarise(design, state, replicate(design, state, seed, 0, n), seed, level)
+
+
+def replicate(design: Design, state: LmmState, seed: int, first: int, last: int) -> Draws:
+    """Refits of the sets first, ..., last - 1."""
+    began = perf_counter()
+    products, reml = state.products, design.reml
+    at = criterion(products, products.pattern.matrix(state.optimum.theta), reml=reml)
+    of = sampler(products, at.reduced.beta, at.sigma * at.reduced.Lambda, at.sigma)
+    size = max(1, NUMBERS_AT_ONCE // (2 * products.J * products.q + products.p))
+    theta, hessian = state.optimum.theta, state.optimum.hessian
+    parts = []
+    for start in range(first, last, size):
+        B_y, G_y = draw(of, np.arange(start, min(start + size, last)), seed)
+        refits = refit(products, B_y, G_y, reml=reml, theta=theta, hessian=hessian)
+        parts.append(_in_units(products, second_attempt(products, B_y, G_y, refits, reml=reml)))
+    return replace(fold(parts, products), seconds=perf_counter() - began)
+
+
+def second_attempt(
+    products: CrossProducts, B_y: FloatArray, G_y: FloatArray, refits: Refits, *, reml: bool
+) -> Refits:
+    """Refits that did not converge, given to the full search."""
+    for s in np.flatnonzero(~refits.converged).tolist():
+        B, G = products.B.copy(), products.G.copy()
+        B[:, :, -1], G[-1], G[:, -1] = B_y[s], G_y[s], G_y[s]
+        filled = replace(products, B=B, G=G)
+        try:
+            found = optimise(filled, reml=reml)
+        except np.linalg.LinAlgError:
+            continue
+        at = criterion(filled, products.pattern.matrix(found.theta), reml=reml)
+        refits.theta[s], refits.beta[s], refits.sigma[s] = found.theta, at.reduced.beta, at.sigma
+        refits.deviance[s], refits.converged[s] = at.value, found.converged
+    return refits
+
+
+def _in_units(products: CrossProducts, refits: Refits) -> Draws:
+    """From the working parametrisation to the outcome's scale and the formula's columns."""
+    pattern = products.pattern
+    Lambda = np.zeros((refits.theta.shape[0], pattern.q, pattern.q))
+    Lambda[:, pattern.rows, pattern.cols] = refits.theta
+    sigma = products.scale * refits.sigma
+    root = sigma[:, None, None] * (products.T_Z @ Lambda)
+    return Draws(
+        beta=products.beta_0 + products.scale * refits.beta @ products.T_X.T,
+        Sigma=root @ np.swapaxes(root, 1, 2),
+        sigma=sigma,
+        converged=refits.converged,
+        seconds=0.0,
+    )
+
+
+def fold(parts: list[Draws], products: CrossProducts) -> Draws:
+    """Draws that were made in parts, in the order given."""
+    empty = Draws(
+        np.empty((0, products.p)),
+        np.empty((0, products.q, products.q)),
+        np.empty(0),
+        np.empty(0, dtype=bool),
+        0.0,
+    )
+    names = ("beta", "Sigma", "sigma", "converged")
+    joined = {name: np.concatenate([getattr(part, name) for part in [empty, *parts]]) for name in names}
+    return Draws(**joined, seconds=sum(part.seconds for part in parts))
+
+
+def summarise(design: Design, state: LmmState, draws: Draws, seed: int, level: float = 0.95) -> Bootstrap:
+    """Intervals, bias and standard errors from the refits that converged.
+
+    Parameters
+    ----------
+    design, state
+        The model and its fit.
+    draws : Draws
+        All parts folded.
+    seed : int
+        Root of the streams they were drawn from, kept for the record.
+    level : float
+        Coverage of the intervals.
+    """
+    solution, kept = state.solution, draws.converged
+    ours = _quantities(design, solution.beta[None], solution.Sigma[None], np.array([solution.sigma]))
+    theirs = _quantities(design, draws.beta[kept], draws.Sigma[kept], draws.sigma[kept])
+    rows = tuple(_summary(key, float(ours[key][0]), theirs[key], level) for key in ours)
+    return Bootstrap(rows, kept.size, int((~kept).sum()), level, seed, draws.seconds)
+
+
+def _quantities(
+    design: Design, beta: FloatArray, Sigma: FloatArray, sigma: FloatArray
+) -> dict[Key, FloatArray]:
+    """Every reported quantity of each draw; NaN inside this file where one is not defined."""
+    found: dict[Key, FloatArray] = {("fixed", None, name): beta[:, i] for i, name in enumerate(design.names)}
+    sd = np.sqrt(np.clip(np.diagonal(Sigma, axis1=1, axis2=2), 0, None))
+    start = 0
+    for term in design.random:
+        for i, name in enumerate(term.names):
+            found["sd", term.group, name] = sd[:, start + i]
+            for k in range(i) if term.correlated else ():
+                both = sd[:, start + k] * sd[:, start + i]
+                reach = sd[:, start + k].max(initial=0) * sd[:, start + i].max(initial=0)
+                ratio = np.full(both.size, np.nan)
+                np.divide(Sigma[:, start + k, start + i], both, out=ratio, where=both > 1e-9 * reach)
+                found["cor", term.group, f"{term.names[k]}:{name}"] = np.clip(ratio, -1, 1)
+        start += len(term.names)
+    found["residual", None, "sigma"] = sigma
+    return found | _derived(design, Sigma, sigma)
+
+
+def _derived(design: Design, Sigma: FloatArray, sigma: FloatArray) -> dict[Key, FloatArray]:
+    names, ZZ, size = design.varying, mean_square_z(design), kish_size(design)
+    group = design.random[0].group
+    parts = [partition(Sigma[s], float(sigma[s]), names, ZZ, size) for s in range(sigma.size)]
+    rows = {"icc": "icc", "variance_share": "share_group", "variance_ratio": "variance_ratio"}
+    found = {}
+    for term, field in rows.items():
+        values = np.array([getattr(part, field) for part in parts], dtype=float)
+        if not np.isnan(values).all() or not parts:
+            found["derived", group, term] = values
+    return found
+
+
+def _summary(key: Key, estimate: float, values: FloatArray, level: float) -> Quantile:
+    defined = values[~np.isnan(values)]
+    known = None if np.isnan(estimate) else estimate
+    if defined.size < FEWEST or known is None:
+        return Quantile(*key, known, None, None, None, None, None, None, defined.size)
+    lower, upper = (float(end) for end in np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]))
+    low, high = _range(key)
+    basic = (max(2 * known - upper, low), min(2 * known - lower, high))
+    bias, se = float(defined.mean()) - known, float(defined.std(ddof=1))
+    return Quantile(*key, known, lower, upper, *basic, bias, se, defined.size)
+
+
+def _range(key: Key) -> tuple[float, float]:
+    """Where a quantity can lie: the basic interval is cut there."""
+    component, _, term = key
+    if component == "fixed":
+        return -np.inf, np.inf
+    if component == "cor":
+        return -1.0, 1.0
+    return 0.0, 1.0 if term in ("icc", "variance_share") else np.inf
