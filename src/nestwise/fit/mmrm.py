@@ -1,0 +1,235 @@
+"""Linear models with a residual covariance inside the subject, alone (MMRM) or beside random effects."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import perf_counter
+
+import numpy as np
+import polars as pl
+
+from nestwise.arrays import FloatArray
+from nestwise.config.study import DegreesOfFreedom, Sandwich
+from nestwise.design.covariance import ResidualDesign
+from nestwise.design.record import Design
+from nestwise.fit.fixed_effects import METHOD_WORDS
+from nestwise.fit.inference import information, t_rows
+from nestwise.fit.limits import Interval
+from nestwise.fit.marginal_solution import (
+    FLAT,
+    MmrmState,
+    mmrm_covariance,
+    mmrm_inference,
+    random_effects,
+    residual_of,
+    solve_mmrm,
+)
+from nestwise.fit.means import means_frame
+from nestwise.fit.predictions import fixed_part, prediction_rows
+from nestwise.fit.residual_refusals import WORDS, residual_warnings
+from nestwise.fit.residual_table import profiled, quantities, residual_record, residual_rows
+from nestwise.fit.sandwich import robust_covariance, robust_rows, robust_warnings
+from nestwise.likelihood.marginal import MarginalData, marginal
+from nestwise.results import Estimate, Fit, Status
+
+MOST_PROFILED = 6
+"""Intervals are profiles with at most this many covariance parameters."""
+COSTLY = 2_000_000
+"""... and at most this many numbers in the data; otherwise they follow from the curvature."""
+
+
+def fit_mmrm(
+    design: Design,
+    level: float = 0.95,
+    *,
+    df: DegreesOfFreedom = "satterthwaite",
+    robust: Sandwich | None = None,
+) -> Fit:
+    """Fit a linear model with a residual covariance inside the subject.
+
+    Parameters
+    ----------
+    design : Design
+        With `residual`; `design.reml` chooses the criterion. Random effects of the subject or of one factor
+        above it may stand beside it.
+    level : float
+        Coverage of the intervals.
+    df : str
+        Degrees of freedom of the t tests.
+    robust : str or None
+        Cluster-robust standard errors beside the model's.
+
+    Returns
+    -------
+    Fit
+        Fixed effects; rows `residual` (see `residual_table.quantities`); rows `sd` and `cor` of the random
+        effects; ``record["residual"]`` with the estimated matrices.
+
+    Raises
+    ------
+    Refusal
+        See `fit.residual_refusals`.
+    """
+    began = perf_counter()
+    residual = residual_of(design)
+    state = solve_mmrm(design)
+    status, reason, warnings = _verdict(design, state)
+    warnings += residual_warnings(design)
+    inference = mmrm_inference(design, state, df)
+    eye = np.eye(state.beta.shape[0])
+    fixed = t_rows(
+        design.names,
+        inference.beta,
+        inference.std_error,
+        None if df == "normal" else inference.t(eye),
+        level,
+    )
+    robust_part: tuple[Estimate, ...] = ()
+    if robust is not None:
+        V = mmrm_covariance(design, state, what="A cluster-robust covariance")
+        sandwich = robust_covariance(design, state.beta, V, robust)
+        robust_part = robust_rows(design.names, state.beta, sandwich, level)
+        warnings += robust_warnings(design.names, sandwich)
+    covariance_rows, how = _covariance_rows(design, residual, state, level)
+    n_groups = design.n_groups or int(np.unique(residual.subjects).size)
+    likelihood = "REML" if design.reml else "ML"
+    record = residual_record(residual, state.data.model, state.phi, 1.0) | {"intervals": how}
+    return Fit(
+        **design.identity | {"n_groups": n_groups},
+        engine="lmm",
+        method=likelihood if df == "satterthwaite" else f"{likelihood} ({METHOD_WORDS[df]})",
+        status=status,
+        reason=reason,
+        converged=state.minimum.converged,
+        singular=state.singular,
+        **information(-state.deviance / 2, state.beta.shape[0] + state.data.k, design.n),
+        warnings=warnings,
+        estimates=(*fixed, *robust_part, *covariance_rows),
+        means=means_frame(design.means, inference, level),
+        groups=_group_rows(design, state),
+        predictions=_prediction_rows(design, state),
+        record={
+            "optimisation": {
+                "parametrisation": "log standard deviations, correlations mapped to the line, Lambda",
+                "criterion": likelihood,
+                "singular": state.singular,
+                **state.minimum.record,
+            },
+            "residual": record,
+            "fixed_covariance": {"names": list(design.names), "values": inference.cov_beta.tolist()},
+        },
+        seconds=perf_counter() - began,
+    )
+
+
+def _verdict(design: Design, state: MmrmState) -> tuple[Status, str | None, tuple[str, ...]]:
+    """Status, reason and warnings of an optimum."""
+    words = WORDS[residual_of(design).structure]
+    if not state.minimum.converged:
+        record = state.minimum.record
+        reason = (
+            f"The search for the optimum ended without satisfying the criteria (gradient "
+            f"{record['gradient_norm']:.2g}); use a residual covariance with fewer parameters than {words}."
+        )
+        return Status.NOT_CONVERGED, reason, (reason,)
+    if state.singular:
+        reason = (
+            f"A covariance has lost rank: under {words} a standard deviation is estimated as 0 or a "
+            "correlation as 1 or at its lower limit; use a residual covariance with fewer parameters"
+            + (" or fewer random effects." if design.random else ".")
+        )
+        return Status.SINGULAR, reason, (reason,)
+    values = np.linalg.eigvalsh(state.minimum.hessian)
+    if values[0] < FLAT * values[-1]:
+        warning = (
+            "The data hardly tell some covariance parameters apart: another combination of them has the same "
+            "likelihood, and they have no intervals; the fixed effects are not affected."
+        )
+        return Status.OK, None, (warning,)
+    return Status.OK, None, ()
+
+
+def _covariance_rows(
+    design: Design, residual: ResidualDesign, state: MmrmState, level: float
+) -> tuple[tuple[Estimate, ...], str]:
+    """Rows `sd`, `cor` and `residual`, and how their intervals were made."""
+    data, minimum = state.data, state.minimum
+    model, q = data.model, data.q
+    found = quantities(residual, model)
+    values, vectors = np.linalg.eigh(minimum.hessian)
+    sure = minimum.converged and not state.singular and values[0] >= FLAT * values[-1]
+    covariance = 2 * (vectors / values) @ vectors.T if sure else None
+    profiles: dict[int, Interval] = {}
+    if sure and data.k <= MOST_PROFILED and data.W.size <= COSTLY:
+        alone = [model.k] if q == 1 else []
+        places = [place for place in found.places if place >= 0] + alone
+        profiles = profiled(
+            lambda x: _objective(data, x, reml=design.reml),
+            minimum.at,
+            minimum.value,
+            places,
+            level,
+            signless=frozenset(alone),
+        )
+    phi_covariance = None if covariance is None else covariance[: model.k, : model.k]
+    phi = minimum.at[: model.k]
+    rows = residual_rows(found, phi, phi_covariance, profiles, scale=data.working.scale, level=level)
+    how = "none" if not sure else "profile" if profiles else "delta method on log and Fisher's z"
+    return (*_random_rows(design, state, profiles.get(model.k), level), *rows), how
+
+
+def _objective(data: MarginalData, parameters: FloatArray, *, reml: bool) -> tuple[float, FloatArray]:
+    at = marginal(data, parameters, reml=reml)
+    return at.value, at.gradient
+
+
+def _random_rows(
+    design: Design, state: MmrmState, interval: Interval | None, level: float
+) -> tuple[Estimate, ...]:
+    """Rows `sd` and `cor`; the one standard deviation of a random intercept has profile limits."""
+    sds: list[Estimate] = []
+    cors: list[Estimate] = []
+    sd, start = np.sqrt(np.diag(state.Sigma)), 0
+    for term in design.random:
+        for i, name in enumerate(term.names):
+            row = Estimate("sd", name, float(sd[start + i]), term.group)
+            if interval is not None and interval.lower is not None and interval.upper is not None:
+                unit = state.data.working.scale * float(state.data.working.T_Z[0, 0])
+                row = replace(row, lower=unit * interval.lower, upper=unit * interval.upper, level=level)
+            sds.append(row)
+            for k in range(i) if term.correlated else ():
+                a, b = start + k, start + i
+                product = sd[a] * sd[b]
+                r = float(np.clip(state.Sigma[a, b] / product, -1, 1)) if product > 0 else None
+                pair = f"{term.names[k]}:{name}"
+                cors.append(Estimate("cor", pair, r, term.group, scale="correlation"))
+        start += len(term.names)
+    return (*sds, *cors)
+
+
+def _group_rows(design: Design, state: MmrmState) -> pl.DataFrame:
+    """Predicted random effects of each group; without random terms no rows."""
+    if not design.random:
+        return pl.DataFrame()
+    b, covariance = random_effects(state)
+    factor = design.factors[0]
+    J, q = b.shape
+    return pl.DataFrame(
+        {
+            "group": [factor.group] * (J * q),
+            "label": np.repeat(np.array(factor.labels, dtype=object), q).tolist(),
+            "term": list(factor.names) * J,
+            "n": np.repeat(np.bincount(factor.codes, minlength=J), q),
+            "random_effect": b.ravel(),
+            "random_effect_se": np.sqrt(np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0)).ravel(),
+        }
+    )
+
+
+def _prediction_rows(design: Design, state: MmrmState) -> pl.DataFrame:
+    fixed = fixed_part(design, state.beta)
+    fitted = fixed
+    if design.random:
+        b, _ = random_effects(state)
+        fitted = fixed + np.einsum("iq,iq->i", design.Z, b[design.random[0].codes])
+    return prediction_rows(design, fixed, fitted)
