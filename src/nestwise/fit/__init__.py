@@ -12,7 +12,8 @@ In reading order:
 - `sweep`, `optimise`, `solution`: the groups' own regressions, the search, the estimates at the optimum.
 - `fixed_effects`: t and F tests of contrasts by any method; `satterthwaite`, `kenward_roger` and
   `between_within` are the methods, `clusters` and `covariance_information` what they need of a model.
-- `tests`: F tests of the terms of the formula; `sandwich`: cluster-robust standard errors.
+- `tests`, `variance_tests`: F tests of the terms of the formula, boundary tests of what varies;
+  `sandwich`: cluster-robust standard errors; `conditional_aic`: how well known groups are predicted.
 - `inference`, `profile`, `limits`: degrees of freedom and tests, profile intervals and their root finding.
 - `levels`: several grouping factors: shares of the variance, effects of every level.
 - `pooling`, `partition`, `predictions`: the three poolings of each group, shares of variance, expected rows.
