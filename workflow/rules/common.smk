@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nestwise.config import sections
 from nestwise.config.load import load_run, load_studies
-from nestwise.data.source import locate_all
+from nestwise.data.source import locate_all, locate_relations
 from nestwise.engines import ENGINES
 from nestwise.errors import NestwiseError
 from nestwise.provenance import fingerprint
@@ -27,19 +27,23 @@ def lasting(path):
 
 
 def read_configuration():
-    """The checked configuration, the studies by name, and the file each takes its data from."""
+    """The checked configuration, the studies by name, and the files each takes its data from."""
     try:
         run = load_run(config)
         studies = {file.name: file for file in load_studies(run.studies)}
         roots = [Path.cwd(), *map(Path, run.data_roots)]
         wanted = {name: (file.study.data.source, file.path) for name, file in studies.items()}
         sources = {name: lasting(path) for name, path in locate_all(wanted, roots).items()}
+        relations = {
+            name: [lasting(path) for path in locate_relations(file.study.groups, file.path, roots)]
+            for name, file in studies.items()
+        }
     except NestwiseError as error:
         sys.exit(f"nestwise cannot start:\n{error}")
-    return run, studies, sources
+    return run, studies, sources, relations
 
 
-RUN, STUDIES, SOURCES = read_configuration()
+RUN, STUDIES, SOURCES, RELATIONS = read_configuration()
 
 
 wildcard_constraints:

@@ -52,6 +52,7 @@ rule prepare:
     input:
         typed="<results>/{study}/data/typed.parquet",
         validation="<results>/{study}/data/validation.json",
+        relations=lambda wildcards: RELATIONS[wildcards.study],
     output:
         analysis="<results>/{study}/data/analysis.parquet",
     log:

@@ -1,5 +1,6 @@
 from nestwise.config.study import DataDescription
 from nestwise.data.prepare import prepare, save_dataset
+from nestwise.data.relation import read_relations
 from nestwise.data.typed import load_typed
 from nestwise.data.validation import validation_from_json
 from nestwise.progress import step
@@ -14,5 +15,6 @@ with step(snakemake.log[0]):
         described.groups,
         described.time,
         described.derive,
+        relations=read_relations(described.groups, snakemake.input.relations),
     )
     save_dataset(dataset, snakemake.output.analysis)

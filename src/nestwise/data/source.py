@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from nestwise.config.study import Group
 from nestwise.data.bundled import DATASETS, bundled_datasets
 from nestwise.errors import DataError, Problem
 from nestwise.names import did_you_mean
@@ -14,6 +15,9 @@ EXTENSIONS: tuple[str, ...] = (
     ".xlsx", ".sav", ".dta", ".sas7bdat",
 )  # fmt: skip
 """Kinds of files that can be read; `.tab` and `.txt` hold tab-separated text."""
+
+RELATION_EXTENSIONS: tuple[str, ...] = (".csv", ".tsv", ".tab", ".txt")
+"""Kinds of files that a table of known correlation may be."""
 
 PREFIX = "dataset:"
 
@@ -132,6 +136,46 @@ def _missing(path: Path, source: str, where: str) -> Problem:
     else:
         hint = did_you_mean(path.name, siblings) or f"sources are sought from {Path(where).resolve().parent}"
     return Problem(f"the source {source!r} does not exist", where, hint)
+
+
+def locate_relations(groups: Mapping[str, Group], study_path: Path, roots: Sequence[Path] = ()) -> list[Path]:
+    """Find the tables of known correlation that grouping factors name.
+
+    Parameters
+    ----------
+    groups : mapping of str to Group
+        Section of the study file.
+    study_path : Path
+        The study file.
+    roots : sequence of Path
+        As for `locate`.
+
+    Returns
+    -------
+    list of Path
+        In the order of the section.
+
+    Raises
+    ------
+    DataError
+        With the problems of all of them.
+    """
+    found: list[Path] = []
+    problems: list[Problem] = []
+    for name, group in groups.items():
+        if group.relation is None:
+            continue
+        try:
+            path = locate(group.relation, study_path, roots)
+            if group.relation.startswith(PREFIX) or path.suffix.lower() not in RELATION_EXTENSIONS:
+                what = f"the relation {group.relation!r} of {name} is not a table of text"
+                raise DataError(Problem(what, str(study_path), "save it as csv or tsv"))
+            found.append(path)
+        except DataError as error:
+            problems += error.problems
+    if problems:
+        raise DataError(problems)
+    return found
 
 
 def locate_all(sources: Mapping[str, tuple[str, Path]], roots: Sequence[Path] = ()) -> dict[str, Path]:

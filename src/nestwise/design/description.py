@@ -8,6 +8,8 @@ from typing import Any
 from nestwise.config.study import Model
 from nestwise.data.dataset import Dataset
 from nestwise.design.build import build_design
+from nestwise.design.covariance import ResidualDesign
+from nestwise.design.identification import n_parameters
 from nestwise.design.mathml import shape
 from nestwise.design.record import Design
 from nestwise.errors import NestwiseError
@@ -65,12 +67,18 @@ def design_record(design: Design) -> dict[str, Any]:
         "names": list(design.names),
         "dropped": list(design.dropped),
         "offset": design.offset is not None,
+        "weights": design.weights is not None,
+        "sampling_error": design.sampling_error is not None,
+        "residual": _residual(design.residual),
+        "means": [list(grid.by) for grid in design.means],
         "random": [
             {
                 "group": term.group,
                 "names": list(term.names),
                 "correlated": term.correlated,
                 "n_groups": term.n_groups,
+                "memberships": 1 if term.membership is None else int(term.membership.codes.shape[1]),
+                "relation": term.relation is not None,
             }
             for term in design.random
         ],
@@ -85,4 +93,23 @@ def design_record(design: Design) -> dict[str, Any]:
         },
         "analysis_hash": design.analysis_hash,
         "notes": list(design.notes),
+    }
+
+
+def _residual(residual: ResidualDesign | None) -> dict[str, Any] | None:
+    """The covariance of the residuals in words and numbers; `None` for independent ones."""
+    if residual is None:
+        return None
+    function = residual.variance
+    return {
+        "structure": residual.structure,
+        "heterogeneous": residual.heterogeneous,
+        "subject": residual.subject,
+        "n_subjects": int(residual.subjects.max()) + 1,
+        "time": residual.time,
+        "visits": list(residual.visit_labels) if residual.time else [],
+        "by": residual.by,
+        "strata": list(residual.stratum_labels) if residual.by else [],
+        "variance": None if function is None else {"kind": function.kind, "name": function.name},
+        "n_parameters": n_parameters(residual),
     }
