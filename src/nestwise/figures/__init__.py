@@ -5,7 +5,8 @@ In reading order:
 - `gallery`, `plan`, `inputs`: all figures of a study written; which apply; what they are drawn from.
 - `drawing`, `theme`: the record of a figure and its words; colours, fonts and SVG.
 - `raw`, `missing`, `within_between`: the data before any model.
-- `pooling`, `lines`, `shrinkage`, `dumbbells`, `caterpillar`, `league`, `predictors`: the groups.
+- `pooling`, `shrinkage`, `dumbbells`, `caterpillar`, `league`, `predictors`: the groups.
+- `varying_lines`, `lines`: the regression line of each group, computed and drawn.
 - `partition`, `forest`: variance components, and engines side by side.
 - `inference`, `means`, `influence`, `profiles`: means with intervals, groups left out, deviances.
 - `posterior`, `replicates`: draws, chains and replicated data.

@@ -150,6 +150,8 @@ class ModelTables:
         Of `engine`.
     rows : DataFrame
         See `diagnose.rows.analysis_rows`.
+    only : bool
+        Whether the model has no other grouping factor.
     """
 
     model: str
@@ -162,6 +164,7 @@ class ModelTables:
     groups: pl.DataFrame
     predictions: pl.DataFrame
     rows: pl.DataFrame
+    only: bool = True
 
     def of(self, engine: str) -> pl.DataFrame:
         """Estimates of one engine."""
@@ -194,8 +197,8 @@ class ModelTables:
         return np.array([[sds[0] ** 2, shared], [shared, sds[1] ** 2]])
 
 
-def model_tables(inputs: FigureInputs, model: str) -> ModelTables:
-    """Collect what the figures of a model share.
+def model_factors(inputs: FigureInputs, model: str) -> tuple[str, ...]:
+    """Grouping factors of a model, in the order of its formula.
 
     Parameters
     ----------
@@ -204,13 +207,30 @@ def model_tables(inputs: FigureInputs, model: str) -> ModelTables:
     model : str
         One of its models.
     """
+    random = inputs.designs.get(model, {}).get("random") or []
+    found = [str(term["group"]) for term in random]
+    return tuple(dict.fromkeys(found or inputs.groups.filter(pl.col("model") == model)["group"]))
+
+
+def model_tables(inputs: FigureInputs, model: str, group: str | None = None) -> ModelTables:
+    """Collect what the figures of a model share.
+
+    Parameters
+    ----------
+    inputs : FigureInputs
+        The study.
+    model : str
+        One of its models.
+    group : str, optional
+        One of its grouping factors; default the first.
+    """
     estimates = inputs.estimates.filter(pl.col("model") == model)
     groups = inputs.groups.filter(pl.col("model") == model)
     engine = next((name for name in MIXED if name in groups["engine"].to_list()), "")
     own = groups.filter(pl.col("engine") == engine)
     design = inputs.designs.get(model, {})
-    random = design.get("random") or []
-    group = str(random[0]["group"]) if random else (own["group"][0] if own.height else "")
+    found = model_factors(inputs, model)
+    group = group if group is not None else (found[0] if found else "")
     own = own.filter(pl.col("group") == group) if own.height else own
     fixed = estimates.filter((pl.col("component") == "fixed") & (pl.col("engine") == engine))
     predictions = inputs.table(model, engine, "predictions") if engine else pl.DataFrame()
@@ -225,6 +245,7 @@ def model_tables(inputs: FigureInputs, model: str) -> ModelTables:
         groups=own,
         predictions=predictions,
         rows=analysis_rows(inputs.dataset, predictions, group, own["label"].to_list()),
+        only=len(found) < 2,
     )
 
 

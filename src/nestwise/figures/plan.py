@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from re import sub
 from typing import Any
 
 import polars as pl
@@ -11,7 +12,7 @@ from nestwise.figures.caterpillar import caterpillar
 from nestwise.figures.drawing import Drawing, Wording
 from nestwise.figures.forest import reml_vs_posterior
 from nestwise.figures.inference import inference_plan
-from nestwise.figures.inputs import FigureInputs, ModelTables, model_tables, study_rows
+from nestwise.figures.inputs import FigureInputs, ModelTables, model_factors, model_tables, study_rows
 from nestwise.figures.league import league
 from nestwise.figures.lines import pooling_lines
 from nestwise.figures.missing import missingness
@@ -23,25 +24,13 @@ from nestwise.figures.raw import outcome_by_group, spaghetti
 from nestwise.figures.replicates import posterior_predictive, prior_predictive
 from nestwise.figures.residuals import random_effect_qq, residual_qq, residual_vs_fitted
 from nestwise.figures.shrinkage import shrinkage
+from nestwise.figures.varying_lines import NUMERIC, group_predictors, line_predictor, line_rows, line_table
 from nestwise.figures.within_between import within_between
 from nestwise.seeds import seed_for
 from nestwise.vocabulary import INTERCEPT
 
 Plan = dict[str, Callable[[], Drawing]]
 """Name of a figure -> what draws it."""
-
-NUMERIC = (
-    pl.Float64,
-    pl.Float32,
-    pl.Int64,
-    pl.Int32,
-    pl.Int16,
-    pl.Int8,
-    pl.UInt32,
-    pl.UInt64,
-    pl.UInt16,
-    pl.UInt8,
-)
 
 
 def study_plan(inputs: FigureInputs) -> Plan:
@@ -127,8 +116,8 @@ def model_plan(inputs: FigureInputs, model: str) -> Plan:
     tables = model_tables(inputs, model)
     wording = inputs.wording(tables.outcome)
     plan: Plan = {}
-    if tables.groups.height:
-        plan |= _group_plan(inputs, tables, wording)
+    for own, mark in _by_factor(inputs, tables):
+        plan |= {f"{name}{mark}": draw for name, draw in _group_plan(inputs, own, wording).items()}
     if tables.engine:
         plan["reml_vs_posterior"] = lambda: reml_vs_posterior(tables.estimates, wording)
     plan |= inference_plan(inputs, tables, wording)
@@ -136,9 +125,22 @@ def model_plan(inputs: FigureInputs, model: str) -> Plan:
     if tables.predictions.height:
         plan["residual_vs_fitted"] = lambda: residual_vs_fitted(tables.predictions, wording)
         plan["residual_qq"] = lambda: residual_qq(tables.predictions, wording)
-    if tables.groups.height:
-        plan["random_effect_qq"] = lambda: random_effect_qq(tables.groups, wording, group=tables.group)
+    for own, mark in _by_factor(inputs, tables):
+        plan[f"random_effect_qq{mark}"] = lambda own=own: random_effect_qq(  # type: ignore[misc]
+            own.groups, wording, group=own.group
+        )
     return plan
+
+
+def _by_factor(inputs: FigureInputs, tables: ModelTables) -> list[tuple[ModelTables, str]]:
+    """Tables of each grouping factor, and what its figures' names end in: nothing where it is alone."""
+    if tables.groups.height == 0:
+        return []
+    found = model_factors(inputs, tables.model)
+    if len(found) < 2:
+        return [(tables, "")]
+    own = [model_tables(inputs, tables.model, group) for group in found]
+    return [(each, "_" + sub(r"\W+", "_", each.group)) for each in own if each.groups.height]
 
 
 def _group_plan(inputs: FigureInputs, tables: ModelTables, wording: Wording) -> Plan:
@@ -146,19 +148,24 @@ def _group_plan(inputs: FigureInputs, tables: ModelTables, wording: Wording) -> 
     # With slopes that vary too, no single group size marks where own data outweigh the common line.
     crossover = ratio if len(tables.terms) == 1 else None
     first = INTERCEPT if INTERCEPT in tables.terms else tables.terms[0]
-    plan: Plan = {
-        "pooling_by_size": lambda: pooling_by_size(
+    plan: Plan = {}
+    # Beside a second grouping factor no group has an estimate from its own rows alone.
+    alone = groups["no_pooling"].is_not_null().any() or tables.only
+    if alone:
+        plan["pooling_by_size"] = lambda: pooling_by_size(
             groups, wording, group=group, term=first, variance_ratio=crossover
         )
-    }
-    x = line_predictor(tables)
+    x = line_predictor(tables) if alone else None
     if x is not None:
         plan["pooling_lines"] = lambda: pooling_lines(
             line_rows(tables, x), line_table(tables, x), wording, group=group, x=x
         )
-    plan["shrinkage"] = lambda: shrinkage(groups, wording, group=group, covariance=tables.covariance)
+    if alone:
+        plan["shrinkage"] = lambda: shrinkage(groups, wording, group=group, covariance=tables.covariance)
     if groups["n"].n_unique() > 1:
-        plan["pooling_factor"] = lambda: pooling_factor(groups, wording, group=group, variance_ratio=ratio)
+        # The closed form holds for one grouping factor alone.
+        curve = ratio if tables.only else None
+        plan["pooling_factor"] = lambda: pooling_factor(groups, wording, group=group, variance_ratio=curve)
     for predictor in group_predictors(tables):
         values = tables.rows.group_by(pl.col(".label").alias("label")).agg(
             pl.col(predictor).first().cast(pl.Float64).alias("u")
@@ -225,103 +232,3 @@ def _verdicts(record: Mapping[str, Any]) -> dict[str, str]:
         if row.get("rhat") is not None and row.get("ess_bulk") is not None:
             said[name] = f"R-hat {row['rhat']:.3f}, effective draws {row['ess_bulk']:,.0f}"
     return said
-
-
-def line_predictor(tables: ModelTables) -> str | None:
-    """Choose the within-group predictor of the fitted lines: one whose slope varies, else the first.
-
-    Parameters
-    ----------
-    tables : ModelTables
-        Of the model.
-    """
-    if tables.rows.height == 0:
-        return None
-    candidates = [name for name in (*tables.terms, *tables.names) if name != INTERCEPT]
-    for name in dict.fromkeys(candidates):
-        if _numeric(tables.rows, name) and _varies_within(tables.rows, name):
-            return name
-    return None
-
-
-def group_predictors(tables: ModelTables) -> list[str]:
-    """List the numeric fixed effects that are constant inside every group; at most two."""
-    if tables.rows.height == 0:
-        return []
-    return [
-        name
-        for name in tables.names
-        if _numeric(tables.rows, name)
-        and tables.rows[name].n_unique() > 2
-        and not _varies_within(tables.rows, name)
-    ][:2]
-
-
-def _numeric(rows: pl.DataFrame, name: str) -> bool:
-    return name in rows.columns and rows.schema[name] in NUMERIC
-
-
-def _varies_within(rows: pl.DataFrame, name: str) -> bool:
-    spread = rows.group_by(".label").agg((pl.col(name).max() - pl.col(name).min()).alias("range"))["range"]
-    size = float(rows[name].abs().max() or 1.0)  # type: ignore[arg-type]
-    return bool((spread > 1e-9 * size).any())
-
-
-def line_table(tables: ModelTables, x: str) -> pl.DataFrame:
-    """Intercept and slope in `x` of each group under each pooling.
-
-    Parameters
-    ----------
-    tables : ModelTables
-        Of the model.
-    x : str
-        The predictor.
-
-    Returns
-    -------
-    DataFrame
-        `label`, `n`, `pooling` (no | complete | partial), `intercept`, `slope`. Where the slope does
-        not vary, each pooling has its own common slope.
-    """
-    intercepts = tables.groups.filter(pl.col("term") == INTERCEPT)
-    slopes = tables.groups.filter(pl.col("term") == x)
-    parts = []
-    for pooling in ("no", "complete", "partial"):
-        column_name = f"{pooling}_pooling"
-        lines = intercepts.select("label", "n", pl.col(column_name).alias("intercept"))
-        if slopes.height:
-            own = slopes.select("label", pl.col(column_name).alias("slope"))
-            lines = lines.join(own, on="label", maintain_order="left")
-        else:
-            lines = lines.with_columns(
-                pl.lit(common_slope(tables, x, pooling), dtype=pl.Float64).alias("slope")
-            )
-        parts.append(lines.with_columns(pl.lit(pooling).alias("pooling")))
-    return pl.concat(parts).select("label", "n", "pooling", "intercept", "slope")
-
-
-def common_slope(tables: ModelTables, x: str, pooling: str) -> float | None:
-    """Slope in `x` where it does not vary: of the group indicators, else of the mixed model."""
-    engine = {"no": "unpooled", "complete": "pooled"}.get(pooling, tables.engine)
-    found = tables.of(engine).filter((pl.col("component") == "fixed") & (pl.col("term") == x))
-    return float(found["estimate"][0]) if found.height else tables.estimate("fixed", x)
-
-
-def line_rows(tables: ModelTables, x: str) -> pl.DataFrame:
-    """Points of the lines figure: `label`, `x`, `y`, `adjusted`.
-
-    What other predictors contribute is taken out: a point is its group's partially pooled line at
-    `x` plus its residual, which is the raw outcome where the line is all there is.
-    """
-    partial = line_table(tables, x).filter(pl.col("pooling") == "partial").drop("pooling")
-    rows = tables.rows.select(
-        pl.col(".label").alias("label"), pl.col(x).cast(pl.Float64).alias("x"), ".observed", ".residual"
-    ).join(partial, on="label", maintain_order="left")
-    on_line = pl.col("intercept") + pl.col("slope") * pl.col("x") + pl.col(".residual")
-    moved = ((on_line - pl.col(".observed")).abs() > 1e-6 * pl.col(".observed").std()).fill_null(value=False)
-    return rows.select(
-        "label",
-        "x",
-        pl.when(moved.any()).then(on_line).otherwise(pl.col(".observed")).alias("y"),
-        moved.any().alias("adjusted"),
-    ).drop_nulls(["x", "y"])

@@ -14,7 +14,8 @@ from nestwise.figures import gallery
 from nestwise.figures.gallery import draw_all, title_of
 from nestwise.figures.inputs import gather_inputs, model_tables
 from nestwise.figures.missing import missingness
-from nestwise.figures.plan import line_rows, line_table, model_plan, study_plan
+from nestwise.figures.plan import model_plan, study_plan
+from nestwise.figures.varying_lines import line_rows, line_table
 from nestwise.results import gather, save_fit
 from nestwise.storage import write_json
 
