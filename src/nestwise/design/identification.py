@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import sparse
 
 from nestwise.arrays import BoolArray, IntArray
 from nestwise.design.covariance import ResidualDesign
@@ -105,6 +104,8 @@ def _refuse_apart(design: ResidualDesign, inside: BoolArray, prefix: str) -> Non
 def _together(subjects: IntArray, visits: IntArray, n_visits: int) -> BoolArray:
     """Which visits share a subject, (T, T)."""
     shape = (int(subjects.max(initial=0)) + 1, n_visits)
+    from scipy import sparse
+
     seen = sparse.csr_array((np.ones(len(subjects)), (subjects, visits)), shape=shape)
     return np.asarray((seen.T @ seen).toarray() > 0)
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from nestwise.arrays import FloatArray, IntArray
 from nestwise.design.record import Design, Factor
-from nestwise.likelihood import cholesky
 from nestwise.likelihood.elimination import Elimination, eliminate
 from nestwise.likelihood.factorisation import factor, selected_inverse, solve
 from nestwise.likelihood.working import Pattern, working_rows
@@ -146,6 +145,8 @@ class CrossedReduced:
 
     def group_inverses(self, f: int) -> FloatArray:
         """Diagonal blocks of M^-1 of factor f (J_f, q_f, q_f)."""
+        from nestwise.likelihood import cholesky  # compiled code: half a second to import
+
         e = self.products.elimination
         mine = np.flatnonzero(e.factor == f)
         mine = mine[np.argsort(e.column[mine], kind="stable")]
@@ -291,6 +292,8 @@ def reduce_crossed(products: CrossedProducts, Lambda: FloatArray) -> CrossedRedu
 
 def crossed_slope(reduced: CrossedReduced, F: FloatArray) -> FloatArray:
     """Half the derivative of the criterion by Lambda (q, q): sum of A Lambda M^-1 - E F K' by groups."""
+    from nestwise.likelihood import cholesky  # compiled code: half a second to import
+
     products = reduced.products
     e, c = products.elimination, products.coupling
     roots = products.blocks(reduced.Lambda)

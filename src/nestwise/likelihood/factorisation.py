@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestwise.arrays import FloatArray, IntArray
-from nestwise.likelihood import cholesky
 from nestwise.likelihood.elimination import Elimination
 
 if TYPE_CHECKING:
@@ -32,6 +31,8 @@ def factor(e: Elimination, c: Coupling, Lambdas: FloatArray) -> tuple[FloatArray
         If a block is not positive definite in rounding.
     """
     from scipy.linalg.lapack import dpotrf
+
+    from nestwise.likelihood import cholesky  # compiled code: half a second to import
 
     M = np.zeros(e.length)
     nodes = np.arange(e.size.size)
@@ -70,6 +71,8 @@ def solve(e: Elimination, M: FloatArray, Y: FloatArray) -> FloatArray:
     """M^-1 Y (Q, s)."""
     from scipy.linalg.lapack import dpotrs
 
+    from nestwise.likelihood import cholesky  # compiled code: half a second to import
+
     Y = np.ascontiguousarray(Y)
     cholesky.forward(M, Y, e.single, e.size, e.start, e.column, e.first, e.coupled, e.row)
     for (start, dimension), rows in zip(e.cores, _core_rows(e), strict=True):
@@ -80,8 +83,10 @@ def solve(e: Elimination, M: FloatArray, Y: FloatArray) -> FloatArray:
 
 
 def selected_inverse(e: Elimination, M: FloatArray) -> FloatArray:
-    """Elements of M^-1 in the places of its factor M, flat; lower triangle of the core, whole diagonal blocks."""
+    """Elements of M^-1 in the places of its factor M, flat; of the core the lower triangle alone."""
     from scipy.linalg.lapack import dpotri
+
+    from nestwise.likelihood import cholesky  # compiled code: half a second to import
 
     V = np.zeros(e.length)
     for start, dimension in e.cores:
