@@ -17,8 +17,8 @@ In reading order:
 - `inference`, `profile`, `limits`: degrees of freedom and tests, profile intervals and their root finding.
 - `levels`: several grouping factors: shares of the variance, effects of every level.
 - `pooling`, `partition`, `predictions`: the three poolings of each group, shares of variance, expected rows.
-- `simulation`: outcomes drawn from a fit; `replicates`, `refit`, `bootstrap`: the parametric bootstrap, thousands
-  of refits a minute.
+- `simulation`: outcomes drawn from a fit; `bootstrap`: the parametric bootstrap, with `replicates` (drawn
+  cross-products), `refit`, `descent` and `refit_crossed` (thousands of refits a minute).
 - `influence`, `means`, `r2`, `profile_curves`: groups left out, marginal means and contrasts, variance
   explained, profiles as curves.
 """

@@ -7,6 +7,7 @@ are keyed on their number, so parts drawn apart (`replicate(..., first, last)`) 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,17 @@ import numpy as np
 
 from nestwise.arrays import BoolArray, FloatArray
 from nestwise.design.record import Design
-from nestwise.fit.optimise import optimise
-from nestwise.fit.partition import kish_size, mean_square_z, partition
+from nestwise.fit.levels import level_rows
+from nestwise.fit.optimise import SINGULAR_TOLERANCE, optimise
+from nestwise.fit.partition import kish_size, mean_square_z, partition, partition_rows
 from nestwise.fit.refit import Refits, refit
+from nestwise.fit.refit_crossed import refit_crossed
 from nestwise.fit.replicates import draw, sampler
+from nestwise.fit.simulation import simulated_sets
+from nestwise.likelihood.crossed import CrossedProducts
 from nestwise.likelihood.crossproducts import CrossProducts
-from nestwise.likelihood.gaussian import criterion
+from nestwise.likelihood.gaussian import Products, criterion
+from nestwise.results import Estimate
 
 if TYPE_CHECKING:
     from nestwise.fit.state import LmmState
@@ -153,25 +159,33 @@ def bootstrap(design: Design, state: LmmState, n: int, seed: int, level: float =
 
 
 def replicate(design: Design, state: LmmState, seed: int, first: int, last: int) -> Draws:
-    """Refits of the sets first, ..., last - 1."""
+    """Refits of the sets first, ..., last - 1.
+
+    With one grouping factor the cross-products of an outcome are drawn (`replicates`), with several the
+    outcome itself (`simulation.simulate`).
+    """
     began = perf_counter()
     products, reml = state.products, design.reml
-    at = criterion(products, products.pattern.matrix(state.optimum.theta), reml=reml)
+    theta, hessian = state.optimum.theta, state.optimum.hessian
+    if isinstance(products, CrossedProducts):
+        outcomes = simulated_sets(design, state.solution, range(first, last), seed)
+        refits = refit_crossed(design, products, outcomes, theta=theta, hessian=hessian)
+        return replace(_in_units(products, refits), seconds=perf_counter() - began)
+    at = criterion(products, products.pattern.matrix(theta), reml=reml)
     of = sampler(products, at.reduced.beta, at.sigma * at.reduced.Lambda, at.sigma)
     size = max(1, NUMBERS_AT_ONCE // (2 * products.J * products.q + products.p))
-    theta, hessian = state.optimum.theta, state.optimum.hessian
     parts = []
     for start in range(first, last, size):
         B_y, G_y = draw(of, np.arange(start, min(start + size, last)), seed)
         refits = refit(products, B_y, G_y, reml=reml, theta=theta, hessian=hessian)
-        parts.append(_in_units(products, second_attempt(products, B_y, G_y, refits, reml=reml)))
-    return replace(fold(parts, products), seconds=perf_counter() - began)
+        parts.append(_in_units(products, full_search(products, B_y, G_y, refits, reml=reml)))
+    return replace(fold(parts), seconds=perf_counter() - began)
 
 
-def second_attempt(
+def full_search(
     products: CrossProducts, B_y: FloatArray, G_y: FloatArray, refits: Refits, *, reml: bool
 ) -> Refits:
-    """Refits that did not converge, given to the full search."""
+    """The same refits, those that did not converge given to the search of the engine."""
     for s in np.flatnonzero(~refits.converged).tolist():
         B, G = products.B.copy(), products.G.copy()
         B[:, :, -1], G[-1], G[:, -1] = B_y[s], G_y[s], G_y[s]
@@ -186,7 +200,7 @@ def second_attempt(
     return refits
 
 
-def _in_units(products: CrossProducts, refits: Refits) -> Draws:
+def _in_units(products: Products, refits: Refits) -> Draws:
     """From the working parametrisation to the outcome's scale and the formula's columns."""
     pattern = products.pattern
     Lambda = np.zeros((refits.theta.shape[0], pattern.q, pattern.q))
@@ -202,17 +216,10 @@ def _in_units(products: CrossProducts, refits: Refits) -> Draws:
     )
 
 
-def fold(parts: list[Draws], products: CrossProducts) -> Draws:
-    """Draws that were made in parts, in the order given."""
-    empty = Draws(
-        np.empty((0, products.p)),
-        np.empty((0, products.q, products.q)),
-        np.empty(0),
-        np.empty(0, dtype=bool),
-        0.0,
-    )
+def fold(parts: Sequence[Draws]) -> Draws:
+    """Draws that were made in parts (at least one), in the order given."""
     names = ("beta", "Sigma", "sigma", "converged")
-    joined = {name: np.concatenate([getattr(part, name) for part in [empty, *parts]]) for name in names}
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     return Draws(**joined, seconds=sum(part.seconds for part in parts))
 
 
@@ -233,7 +240,8 @@ def summarise(design: Design, state: LmmState, draws: Draws, seed: int, level: f
     solution, kept = state.solution, draws.converged
     ours = _quantities(design, solution.beta[None], solution.Sigma[None], np.array([solution.sigma]))
     theirs = _quantities(design, draws.beta[kept], draws.Sigma[kept], draws.sigma[kept])
-    rows = tuple(_summary(key, float(ours[key][0]), theirs[key], level) for key in ours)
+    none = np.empty(0)
+    rows = tuple(_summary(key, float(value[0]), theirs.get(key, none), level) for key, value in ours.items())
     return Bootstrap(rows, kept.size, int((~kept).sum()), level, seed, draws.seconds)
 
 
@@ -243,15 +251,16 @@ def _quantities(
     """Every reported quantity of each draw; NaN inside this file where one is not defined."""
     found: dict[Key, FloatArray] = {("fixed", None, name): beta[:, i] for i, name in enumerate(design.names)}
     sd = np.sqrt(np.clip(np.diagonal(Sigma, axis1=1, axis2=2), 0, None))
+    reach = np.sqrt(np.concatenate([(term.Z**2).mean(axis=0) for term in design.random]))
+    sd = np.where(sd * reach < SINGULAR_TOLERANCE * sigma[:, None], 0.0, sd)  # only rounding is left of it
     start = 0
     for term in design.random:
         for i, name in enumerate(term.names):
             found["sd", term.group, name] = sd[:, start + i]
             for k in range(i) if term.correlated else ():
                 both = sd[:, start + k] * sd[:, start + i]
-                reach = sd[:, start + k].max(initial=0) * sd[:, start + i].max(initial=0)
                 ratio = np.full(both.size, np.nan)
-                np.divide(Sigma[:, start + k, start + i], both, out=ratio, where=both > 1e-9 * reach)
+                np.divide(Sigma[:, start + k, start + i], both, out=ratio, where=both > 0)
                 found["cor", term.group, f"{term.names[k]}:{name}"] = np.clip(ratio, -1, 1)
         start += len(term.names)
     found["residual", None, "sigma"] = sigma
@@ -259,16 +268,19 @@ def _quantities(
 
 
 def _derived(design: Design, Sigma: FloatArray, sigma: FloatArray) -> dict[Key, FloatArray]:
-    names, ZZ, size = design.varying, mean_square_z(design), kish_size(design)
-    group = design.random[0].group
+    """Shares of the variance, by the functions that give them for the fit itself."""
+    if len(design.factors) > 1:
+        return _of_rows([level_rows(design, Sigma[s], float(sigma[s])) for s in range(sigma.size)])
+    names, ZZ, size, group = design.varying, mean_square_z(design), kish_size(design), design.factors[0].group
     parts = [partition(Sigma[s], float(sigma[s]), names, ZZ, size) for s in range(sigma.size)]
-    rows = {"icc": "icc", "variance_share": "share_group", "variance_ratio": "variance_ratio"}
-    found = {}
-    for term, field in rows.items():
-        values = np.array([getattr(part, field) for part in parts], dtype=float)
-        if not np.isnan(values).all() or not parts:
-            found["derived", group, term] = values
-    return found
+    return _of_rows([partition_rows(group, part) for part in parts])
+
+
+def _of_rows(tables: list[tuple[Estimate, ...]]) -> dict[Key, FloatArray]:
+    """Columns of draws of rows of the table of estimates; without what is infinite where tau is 0."""
+    keys = [(row.component, row.group, row.term) for row in tables[0]] if tables else []
+    values = np.array([[row.estimate for row in rows] for rows in tables], dtype=float)
+    return {key: values[:, i] for i, key in enumerate(keys) if key[2] != "break_even_n"}
 
 
 def _summary(key: Key, estimate: float, values: FloatArray, level: float) -> Quantile:
@@ -290,4 +302,4 @@ def _range(key: Key) -> tuple[float, float]:
         return -np.inf, np.inf
     if component == "cor":
         return -1.0, 1.0
-    return 0.0, 1.0 if term in ("icc", "variance_share") else np.inf
+    return 0.0, 1.0 if term in ("icc", "variance_share", "residual_share") else np.inf

@@ -52,7 +52,8 @@ def _row_columns(factor: Factor) -> FloatArray:
         return factor.Z
     codes, weights = term.membership.codes, term.membership.weights
     shared = (codes[:, :, None] == codes[:, None, :]) * (weights[:, :, None] * weights[:, None, :])
-    return factor.Z * np.sqrt(shared.sum(axis=(1, 2)))[:, None]
+    scaled: FloatArray = factor.Z * np.sqrt(shared.sum(axis=(1, 2)))[:, None]
+    return scaled
 
 
 def _residual_variance(design: Design, sigma: float) -> float:
