@@ -37,7 +37,10 @@ def several(names: list[str] | tuple[str, ...], most: int = 8) -> str:
 
 
 def plural(noun: str) -> str:
-    """The plural of a plain English noun; ``groups of a:b`` for what is not one."""
+    """The plural of an English noun, alone or after an adjective; ``groups of a:b`` for what is not one."""
+    before, space, last = noun.rpartition(" ")
+    if space and all(word.isalpha() and word.isascii() for word in noun.split(" ")) and len(last) > 1:
+        return f"{before} {plural(last)}"
     if len(noun) == 1 or not noun.isalpha() or not noun.isascii():
         return f"groups of {noun}"
     lower = noun.lower()

@@ -240,8 +240,9 @@ def read_level2(answers: Sequence[Answer], hashes: Mapping[str, str]) -> list[Re
                     continue
                 what = "SD between" if term == INTERCEPT else f"SD of the slope of {term} between"
                 change = 1 - (after / before) ** 2
-                moved = (
-                    f"explains {percent(change)} of the variance" if change > 0.005 else "explains none of it"
+                verb = "explain" if len(added) > 1 else "explains"
+                moved = f"{verb} " + (
+                    f"{percent(change)} of the variance" if change > 0.005 else "none of it"
                 )
                 groups = plural(noun(large.study, group))
                 sentence = (

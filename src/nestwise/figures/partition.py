@@ -40,7 +40,7 @@ def variance_partition(estimates: pl.DataFrame, wording: Wording, *, labels: Map
     if parts.height == 0:
         raise cannot("variance_partition", "no model has a between-group and a residual variance")
     models = [name for name in labels if name in parts["model"].to_list()]
-    figure = new_figure(1.15 + 0.4 * len(models))
+    figure = new_figure(1.15 + 0.4 * len(models) + 0.2 * (parts["source"].n_unique() > 2))
     axes = figure.subplots()
     for k, source in enumerate(parts["source"].unique(maintain_order=True).to_list()):
         _stack(axes, parts.filter(pl.col("source") == source), models, _look(source, k, wording), k)
@@ -51,7 +51,9 @@ def variance_partition(estimates: pl.DataFrame, wording: Wording, *, labels: Map
     axes.set_xlabel(f"variance of {wording.name(wording.outcome)}" + (f", {squared(unit)}" if unit else ""))
     axes.spines["left"].set_visible(False)
     quiet(axes, "x")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=4)
+    # Three names of sources are wider than the page.
+    n_columns = 2 if parts["source"].n_unique() > 2 else 4
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=n_columns)
     slopes = estimates.filter(
         (pl.col("component") == "sd") & (pl.col("term") != INTERCEPT) & pl.col("model").is_in(models)
     )

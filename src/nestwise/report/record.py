@@ -116,6 +116,11 @@ class ReportRecord:
         """The rows of a table that belong to a model."""
         return frame.filter(pl.col("model") == model)
 
+    def n_factors(self, model: str) -> int:
+        """How many grouping factors a model has."""
+        shape = self.shapes.get(model)
+        return len({term.group for term in shape.random}) if shape is not None else 0
+
     def pictures_of(self, *names: str, model: str | None = None) -> tuple[Picture, ...]:
         """The figures with one of these names, in their order; `name_x` is one of `name` too."""
         return tuple(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from nestwise.compare.reading import answer, noun, read_shrinkage, read_weight
-from nestwise.names import plural
+from nestwise.names import plural, several
 from nestwise.numbers import NOTHING, count, decimals_for, fixed, say
 from nestwise.report.blocks import Block, Bullets, Cell, Section, Table, cells, figures
 from nestwise.report.record import ReportRecord
@@ -35,15 +35,22 @@ def shrinkage_section(record: ReportRecord) -> Section | None:
     blocks += figures(record.pictures_of(*FIGURES, model=record.main_model))
     for (group, term), part in found.groups.group_by("group", "term", maintain_order=True):
         blocks.append(_groups_table(record, str(group), str(term), part, found.engine))
-    group = str(found.groups["group"][0])
-    number = found.groups.filter(pl.col("group") == group)["label"].n_unique()
+    return Section("shrinkage", "Shrinkage, group by group", _lead(record, found.groups), tuple(blocks))
+
+
+def _lead(record: ReportRecord, groups: pl.DataFrame) -> str:
+    sizes = groups.group_by("group", maintain_order=True).agg(pl.col("label").n_unique()).rows()
+    named = several([f"{count(size)} {plural(noun(record.study, group))}" for group, size in sizes])
     lead = (
-        f"Partial pooling moves each of the {count(number)} {plural(noun(record.study, group))} of "
-        f"`{record.main_model}` from its own estimate toward what is expected of a group like it: far "
-        f"where its "
-        "own data are few, hardly where they are many."
+        f"Partial pooling moves each of the {named} of `{record.main_model}` from its own data toward what "
+        "is expected of a group like it: far where its own data are few, hardly where they are many."
     )
-    return Section("shrinkage", "Shrinkage, group by group", lead, tuple(blocks))
+    if len(sizes) > 1 and groups["no_pooling"].null_count() == groups.height:
+        lead += (
+            " With several grouping factors no group is estimated from its own rows alone, because these "
+            "rows belong to groups of the other factors too: there is no column of no pooling."
+        )
+    return lead
 
 
 def _groups_table(record: ReportRecord, group: str, term: str, part: pl.DataFrame, engine: str) -> Table:
@@ -59,11 +66,15 @@ def _groups_table(record: ReportRecord, group: str, term: str, part: pl.DataFram
         )
     what = "Intercept" if term == INTERCEPT else f"Slope of {term}"
     name = noun(record.study, group)
+    alone = bool(part["no_pooling"].is_not_null().any()) or record.n_factors(record.main_model) < 2
+    head = (name, "Rows", "No pooling", "Complete pooling", "Partial pooling", "Weight of own data")
     return Table(
         caption=f"{what} of each {name} in `{record.main_model}`, by {engine_name(engine)}",
-        head=(name, "Rows", "No pooling", "Complete pooling", "Partial pooling", "Weight of own data"),
-        rows=tuple(_group(row) for row in shown.iter_rows(named=True)),
-        align="lrrrrr",
+        head=head if alone else (*head[:2], *head[3:]),
+        rows=tuple(
+            row if alone else (*row[:2], *row[3:]) for row in map(_group, shown.iter_rows(named=True))
+        ),
+        align="lrrrrr" if alone else "lrrrr",
         note=note,
     )
 
