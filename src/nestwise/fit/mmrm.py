@@ -12,7 +12,7 @@ from nestwise.arrays import FloatArray
 from nestwise.config.study import DegreesOfFreedom, Sandwich
 from nestwise.design.covariance import ResidualDesign
 from nestwise.design.record import Design
-from nestwise.fit.fixed_effects import METHOD_WORDS
+from nestwise.fit.fixed_effects import METHOD_WORDS, FixedInference
 from nestwise.fit.inference import information, t_rows
 from nestwise.fit.limits import Interval
 from nestwise.fit.marginal_solution import (
@@ -29,6 +29,7 @@ from nestwise.fit.predictions import fixed_part, prediction_rows
 from nestwise.fit.residual_refusals import WORDS, residual_warnings
 from nestwise.fit.residual_table import profiled, quantities, residual_record, residual_rows
 from nestwise.fit.sandwich import robust_covariance, robust_rows, robust_warnings
+from nestwise.fit.term_tests import term_tests
 from nestwise.likelihood.marginal import MarginalData, marginal
 from nestwise.results import Estimate, Fit, Status
 
@@ -74,26 +75,12 @@ def fit_mmrm(
     residual = residual_of(design)
     state = solve_mmrm(design)
     status, reason, warnings = _verdict(design, state)
-    warnings += residual_warnings(design)
     inference = mmrm_inference(design, state, df)
-    eye = np.eye(state.beta.shape[0])
-    fixed = t_rows(
-        design.names,
-        inference.beta,
-        inference.std_error,
-        None if df == "normal" else inference.t(eye),
-        level,
-    )
-    robust_part: tuple[Estimate, ...] = ()
-    if robust is not None:
-        V = mmrm_covariance(design, state, what="A cluster-robust covariance")
-        sandwich = robust_covariance(design, state.beta, V, robust)
-        robust_part = robust_rows(design.names, state.beta, sandwich, level)
-        warnings += robust_warnings(design.names, sandwich)
-    covariance_rows, how = _covariance_rows(design, residual, state, level)
+    robust_part, robust_notes = _robust_rows(design, state, robust, level)
+    covariance_rows, intervals = _covariance_rows(design, residual, state, level)
     n_groups = design.n_groups or int(np.unique(residual.subjects).size)
     likelihood = "REML" if design.reml else "ML"
-    record = residual_record(residual, state.data.model, state.phi, 1.0) | {"intervals": how}
+    matrices = residual_record(residual, state.data.model, state.phi, 1.0)
     return Fit(
         **design.identity | {"n_groups": n_groups},
         engine="lmm",
@@ -103,11 +90,12 @@ def fit_mmrm(
         converged=state.minimum.converged,
         singular=state.singular,
         **information(-state.deviance / 2, state.beta.shape[0] + state.data.k, design.n),
-        warnings=warnings,
-        estimates=(*fixed, *robust_part, *covariance_rows),
-        means=means_frame(design.means, inference, level),
+        warnings=(*warnings, *residual_warnings(design), *robust_notes),
+        estimates=(*_fixed_rows(design, inference, level), *robust_part, *covariance_rows),
         groups=_group_rows(design, state),
         predictions=_prediction_rows(design, state),
+        tests=term_tests(design, inference),
+        means=means_frame(design.means, inference, level),
         record={
             "optimisation": {
                 "parametrisation": "log standard deviations, correlations mapped to the line, Lambda",
@@ -115,11 +103,27 @@ def fit_mmrm(
                 "singular": state.singular,
                 **state.minimum.record,
             },
-            "residual": record,
+            "residual": matrices | {"intervals": intervals},
             "fixed_covariance": {"names": list(design.names), "values": inference.cov_beta.tolist()},
         },
         seconds=perf_counter() - began,
     )
+
+
+def _fixed_rows(design: Design, inference: FixedInference, level: float) -> tuple[Estimate, ...]:
+    df = None if inference.method == "normal" else inference.t(np.eye(inference.beta.shape[0]))
+    return t_rows(design.names, inference.beta, inference.std_error, df, level)
+
+
+def _robust_rows(
+    design: Design, state: MmrmState, robust: Sandwich | None, level: float
+) -> tuple[tuple[Estimate, ...], tuple[str, ...]]:
+    """Rows `robust` and what a reader must know of them; nothing unless they are asked for."""
+    if robust is None:
+        return (), ()
+    V = mmrm_covariance(design, state, what="A cluster-robust covariance")
+    found = robust_covariance(design, state.beta, V, robust)
+    return robust_rows(design.names, state.beta, found, level), robust_warnings(design.names, found)
 
 
 def _verdict(design: Design, state: MmrmState) -> tuple[Status, str | None, tuple[str, ...]]:
