@@ -101,14 +101,14 @@ def _sentences(error: NestwiseError, formula: str, columns: Collection[str]) -> 
 
 
 def _engine(engine: str, model: Model, *, seed: int, level: float, cores: int) -> Callable[[Design], Fit]:
-    if model.residual is not None and model.residual.structure != "independent":
-        what = f"residual structure {model.residual.structure}"
-        return lambda design: _unavailable(design, engine, what, "leave `residual` out of the model")
     if engine not in ENGINES:
         way_out = f"use one of {several(tuple(ENGINES))}"
         return lambda design: _unavailable(design, engine, f"engine {engine}", way_out)
     module, function = ENGINES[engine]
     fit: Callable[..., Fit] = getattr(import_module(module), function)
+    if engine == "lmm":
+        options = {"df": model.df, "robust": model.robust, "bootstrap": model.bootstrap}
+        return partial(fit, level=level, seed=seed, **options)
     if engine != "pymc":
         return partial(fit, level=level)
     sampler = {"draws": model.draws, "tune": model.tune, "chains": model.chains}

@@ -15,7 +15,9 @@ from scipy import stats
 
 from nestwise.design.record import Design, RandomTerm, RowFlow
 from nestwise.fit.fixed_effects import fixed_effect_inference
-from nestwise.fit.lmm import fit_lmm, group_table, solve_lmm
+from nestwise.fit.lmm import fit_lmm
+from nestwise.fit.quantities import group_table
+from nestwise.fit.state import solve_lmm
 
 NAMES = ("(Intercept)", "w", "v", "x")
 BETA = np.array([10.0, 0.0, 0.0, 0.7])

@@ -31,7 +31,7 @@ def dataset():
     ("model", "engine", "beginning"),
     [
         ({"formula": "y ~ 1"}, "lmm", "The model has no random effects; "),
-        ({"formula": "y ~ 1 + (1 | g) + (1 | h)"}, "lmm", "`lmm` takes one grouping factor so far"),
+        ({"formula": "y ~ 1 + (1 | g) + (1 | h)"}, "unpooled", "`unpooled` takes one grouping factor so far"),
         ({"formula": "y ~ z + (1 | g)"}, "lmm", 'Formula "y ~ z + (1 | g)": there is no column z'),
         ({"formula": "y ~ 1 + (1 | g)"}, "glmm", "The engine glmm is not part of this version"),
         (

@@ -19,8 +19,6 @@ from nestwise.design.record import Design
 from nestwise.fit.levels import level_rows
 from nestwise.fit.optimise import SINGULAR_TOLERANCE, optimise
 from nestwise.fit.partition import kish_size, mean_square_z, partition, partition_rows
-from nestwise.fit.refit import Refits, refit
-from nestwise.fit.refit_crossed import refit_crossed
 from nestwise.fit.replicates import draw, sampler
 from nestwise.fit.simulation import simulated_sets
 from nestwise.likelihood.crossed import CrossedProducts
@@ -29,6 +27,7 @@ from nestwise.likelihood.gaussian import Products, criterion
 from nestwise.results import Estimate
 
 if TYPE_CHECKING:
+    from nestwise.fit.refit import Refits
     from nestwise.fit.state import LmmState
 
 NUMBERS_AT_ONCE = 2_000_000
@@ -164,6 +163,9 @@ def replicate(design: Design, state: LmmState, seed: int, first: int, last: int)
     With one grouping factor the cross-products of an outcome are drawn (`replicates`), with several the
     outcome itself (`simulation.simulate`).
     """
+    from nestwise.fit.refit import refit  # with numba, which a fit without a bootstrap does not need
+    from nestwise.fit.refit_crossed import refit_crossed
+
     began = perf_counter()
     products, reml = state.products, design.reml
     theta, hessian = state.optimum.theta, state.optimum.hessian

@@ -31,6 +31,8 @@ from nestwise.vocabulary import INFLUENCE
 
 LEAST = 1e-8
 """Without the group, the fixed effects are not determined if a direction keeps less information than this."""
+LIGHT = 0.5
+"""Groups that hold less than this much information, summed over directions, leave all effects determined."""
 
 
 @dataclass(frozen=True)
@@ -173,25 +175,60 @@ def _measures(factor: Factor, C: FloatArray, s: FloatArray, share: FloatArray, T
     counts = np.bincount(factor.codes, minlength=factor.n_groups)
     S = share.sum(axis=0)
     half = np.linalg.inv(np.linalg.cholesky(S))  # S^-1 = half' half
-    # In columns with S = I: cov(beta) = I and cov(beta_(j)) = (I - C)^-1
-    values, vectors = np.linalg.eigh(half @ C @ half.T)
-    left: FloatArray = 1 - values
-    determined = (left > LEAST).all(axis=1) & (counts > 0)
-    left = np.where(determined[:, None], left, np.nan)
-    along = np.einsum("jba,jb->ja", vectors, s @ half.T)
-    d = along / left
-    moved = np.einsum("jab,jb->ja", vectors, d) @ half
+    # In columns with S = I: cov(beta) = I and cov(beta_(j)) = (I - C)^-1. Groups last, as in `grouped`.
+    J = C.shape[0]
+    scaled = (half @ np.moveaxis(C, 0, -1).reshape(p, p * J)).reshape(p, p, J)
+    scaled = (half @ np.swapaxes(scaled, 0, 1).reshape(p, p * J)).reshape(p, p, J)
+    along = half @ s.T
+    d, trace, det = np.empty((p, J)), np.empty(J), np.empty(J)
+    light = np.trace(scaled) < LIGHT
+    d[:, light], trace[light], det[light] = _of_light_groups(scaled[:, :, light], along[:, light])
+    d[:, ~light], trace[~light], det[~light] = _of_any_groups(scaled[:, :, ~light], along[:, ~light])
+    d[:, counts == 0] = trace[counts == 0] = det[counts == 0] = np.nan
     return Influence(
         group=factor.group,
         labels=factor.labels,
         n=counts,
-        cook=(d**2).sum(axis=1) / p,
-        mdffits=(d**2 * left).sum(axis=1) / p,
-        covratio=1 / left.prod(axis=1),
-        covtrace=np.abs((1 / left).sum(axis=1) - p),
-        leverage=np.einsum("jab,ab->j", share, half.T @ half) / np.maximum(counts, 1),
-        dfbeta=moved @ T.T,
+        cook=(d**2).sum(axis=0) / p,
+        mdffits=(d * along).sum(axis=0) / p,
+        covratio=1 / det,
+        covtrace=np.abs(trace - p),
+        leverage=share.reshape(J, p * p) @ (half.T @ half).ravel() / np.maximum(counts, 1),
+        dfbeta=(T @ half.T @ d).T,
     )
+
+
+Taken = tuple[FloatArray, FloatArray, FloatArray]
+
+
+def _of_light_groups(C: FloatArray, along: FloatArray) -> Taken:
+    """(I - C)^-1 along (p, J), its trace and det(I - C) (J,), of groups that take little: all at once.
+
+    C (p, p, J) has eigenvalues from 0 to `LIGHT`, so the Cholesky factor of I - C loses no digits.
+    """
+    p = C.shape[0]
+    left = np.eye(p)[:, :, None] - C
+    inverse = np.zeros_like(C)  # of the Cholesky factor, row by row
+    det = np.ones(C.shape[2])
+    for k in range(p):
+        pivot = left[k, k].copy()
+        det *= pivot
+        column = left[k + 1 :, k] / pivot
+        left[k + 1 :, k + 1 :] -= column[:, None] * left[None, k, k + 1 :]
+        inverse[k, k] = 1.0
+        inverse[k + 1 :, : k + 1] -= column[:, None] * inverse[None, k, : k + 1]
+        inverse[k, : k + 1] /= np.sqrt(pivot)
+    white = np.einsum("abj,bj->aj", inverse, along)
+    return np.einsum("abj,aj->bj", inverse, white), np.einsum("abj,abj->j", inverse, inverse), det
+
+
+def _of_any_groups(C: FloatArray, along: FloatArray) -> Taken:
+    """The same of groups that may hold all there is on some effect: NaN where they do."""
+    values, vectors = np.linalg.eigh(np.moveaxis(C, -1, 0))
+    left: FloatArray = 1 - values
+    left = np.where((left > LEAST).all(axis=1)[:, None], left, np.nan)
+    d = np.einsum("jab,jb->aj", vectors, np.einsum("jba,bj->ja", vectors, along) / left)
+    return d, (1 / left).sum(axis=1), left.prod(axis=1)
 
 
 def _orthogonal(X: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from nestwise.arrays import FloatArray
+from nestwise.arrays import FloatArray, IntArray
 from nestwise.design.group_level import group_level_parts
 from nestwise.design.record import Design, Factor
 from nestwise.fit.pooling import complete_pooling
@@ -135,11 +135,11 @@ def _factor_table(  # noqa: PLR0917
     return frame.with_columns(pl.col(list(columns)).fill_nan(None))
 
 
-def _sizes(factor: Factor) -> FloatArray:
+def _sizes(factor: Factor) -> IntArray:
     """Rows of each group (J,), every membership counted."""
     membership = factor.terms[0].membership
     codes = factor.codes if membership is None else membership.codes[membership.weights > 0]
-    return np.bincount(codes.ravel(), minlength=factor.n_groups)
+    return np.bincount(codes.ravel(), minlength=factor.n_groups).astype(np.int64)
 
 
 def _lines(design: Design, factor: Factor) -> FloatArray:

@@ -17,18 +17,12 @@ from nestwise.arrays import FloatArray
 from nestwise.design.record import Design
 from nestwise.fit.components import Layout, layout
 from nestwise.fit.inference import information, t_rows
-from nestwise.fit.lmm import (
-    LmmState,
-    covariance_rows,
-    derived_rows,
-    group_table,
-    notes_on_derived,
-    predict_rows,
-    solve_lmm,
-)
 from nestwise.fit.optimise import lower_factor, triangular
+from nestwise.fit.quantities import covariance_rows, derived_rows, group_table, notes_on_derived, predict_rows
+from nestwise.fit.r2 import r2_rows
 from nestwise.fit.refusals import lmm_problems, refuse
 from nestwise.fit.solution import LmmSolution, solve
+from nestwise.fit.state import LmmState, solve_lmm
 from nestwise.results import Check, Fit, Status
 
 LOG_LIKELIHOOD_LIMIT = 1e-6
@@ -100,6 +94,7 @@ def fit_mixedlm(design: Design, level: float = 0.95) -> Fit:
             *t_rows(design.names, peer.beta, peer.std_error, None, level),
             *covariance_rows(design, solution, {}, level),
             *derived_rows(design, solution, {}, level),
+            *r2_rows(design, solution),
         ),
         checks=checks,
         groups=group_table(design, state, solution, level),
@@ -108,7 +103,7 @@ def fit_mixedlm(design: Design, level: float = 0.95) -> Fit:
             "referee": referee,
             "messages": list(peer.messages),
             "started_from": "optimum of lmm",
-            "notes": notes_on_derived(design),
+            "notes": notes_on_derived(design) if len(design.factors) == 1 else [],
         },
         seconds=perf_counter() - began,
     )

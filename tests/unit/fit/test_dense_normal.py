@@ -14,7 +14,7 @@ import pytest
 from scipy.optimize import minimize
 
 from nestwise.design.record import Design, Membership, RandomTerm, RowFlow
-from nestwise.fit.lmm import solve_lmm
+from nestwise.fit.state import solve_lmm
 from nestwise.likelihood import gaussian
 from nestwise.likelihood.gaussian import constant, deviance
 

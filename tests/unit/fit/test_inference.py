@@ -8,7 +8,7 @@ from scipy import stats
 
 from nestwise.fit.fixed_effects import fixed_effect_inference
 from nestwise.fit.inference import t_rows
-from nestwise.fit.lmm import solve_lmm
+from nestwise.fit.state import solve_lmm
 
 
 def df_of(design):

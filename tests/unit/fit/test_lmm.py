@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nestwise.fit.lmm import fit_lmm, solve_lmm
+from nestwise.fit.lmm import fit_lmm
+from nestwise.fit.state import solve_lmm
 from nestwise.results import Status
 
 

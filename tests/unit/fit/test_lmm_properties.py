@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from nestwise.design.record import Design, Membership, RandomTerm, RowFlow
-from nestwise.fit.lmm import fit_lmm, solve_lmm
+from nestwise.fit.lmm import fit_lmm
+from nestwise.fit.state import solve_lmm
 
 ONE = "(Intercept)"
 MODELS = {

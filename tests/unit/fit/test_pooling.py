@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from nestwise.fit.lmm import fit_lmm, solve_lmm
+from nestwise.fit.lmm import fit_lmm
+from nestwise.fit.state import solve_lmm
 from nestwise.fit.pooled import fit_pooled
 from nestwise.fit.pooling import fixed_lines, pooling_factors
 from nestwise.fit.unpooled import fit_unpooled

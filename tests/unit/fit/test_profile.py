@@ -7,7 +7,8 @@ import pytest
 from scipy.optimize import minimize
 
 from nestwise.fit.limits import Quantity, limits
-from nestwise.fit.lmm import fit_lmm, solve_lmm
+from nestwise.fit.lmm import fit_lmm
+from nestwise.fit.state import solve_lmm
 from nestwise.fit.profile import profile_intervals
 from nestwise.likelihood.gaussian import constant, criterion
 
@@ -46,7 +47,7 @@ def test_limits_are_where_the_deviance_has_risen(radon):
     """Brute force with other parameters and another optimiser."""
     design = radon()
     found = intervals(design)
-    for limit in (found["sd", "(Intercept)"].lower, found["sd", "(Intercept)"].upper):
+    for limit in (found["sd", "g", "(Intercept)"].lower, found["sd", "g", "(Intercept)"].upper):
         assert brute_rise(design, sd=limit) == pytest.approx(RISE, abs=2e-3)
 
 
@@ -54,7 +55,7 @@ def test_limits_are_where_the_deviance_has_risen(radon):
 def test_limits_of_a_correlation(radon, sign):
     """Brute force again, on both sides of radon's: 1 where the deviance never rises that far."""
     design = radon()
-    found = intervals(design)["cor", "(Intercept)", "basement"]
+    found = intervals(design)["cor", "g", "(Intercept)", "basement"]
     limit = found.upper if sign > 0 else found.lower
     if abs(limit) == 1:
         assert brute_rise(design, cor=0.9999 * limit) < RISE
@@ -70,8 +71,8 @@ def test_correlation_with_an_sd_that_may_be_zero(make_design):
     both = {"(Intercept)": np.ones(32), "x": x}
     y = rng.normal(size=8)[codes] + 0.1 * rng.normal(size=8)[codes] * x + rng.normal(size=32)
     found = intervals(make_design(y, both, ("g", codes, both, True)))
-    assert found["sd", "x"].lower == 0
-    assert (found["cor", "(Intercept)", "x"].lower, found["cor", "(Intercept)", "x"].upper) == (-1, 1)
+    assert found["sd", "g", "x"].lower == 0
+    assert (found["cor", "g", "(Intercept)", "x"].lower, found["cor", "g", "(Intercept)", "x"].upper) == (-1, 1)
 
 
 def test_sigma_of_a_balanced_one_way_layout(make_design):

@@ -29,11 +29,6 @@ CASES = {
         "no engine of this version",
     ),
     "no random term": (lambda make: make(Y, ONE), "no random effects", "pooled"),
-    "two factors": (
-        lambda make: make(Y, ONE, term(), term(codes=np.arange(12) % 3, group="h")),
-        "one grouping factor so far, and the model has g and h",
-        "fixed effects",
-    ),
     "one group": (lambda make: make(Y, ONE, term(codes=np.zeros(12))), "has one group", "leave the random"),
     "constant outcome": (lambda make: make(np.ones(12), ONE, term()), "same in every row", "coded"),
     "singletons": (lambda make: make(Y, ONE, term(codes=np.arange(12))), "12 rows hold 12 random", "fewer"),
