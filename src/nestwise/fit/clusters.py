@@ -9,7 +9,7 @@ ones, and the stacks are made one after the other, because all together may not 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -164,6 +164,30 @@ def random_parameters(design: Design) -> tuple[tuple[int, int, int], ...]:
     )
 
 
+def working_columns(design: Design) -> tuple[Design, FloatArray]:
+    """The same model with orthonormal columns in each correlated random term, and T (q, q).
+
+    Random effects of the formula's columns are T times those of the working columns. A year of 2015 .. 2020
+    beside an intercept would make their covariances so nearly dependent that the information about them
+    could not be inverted. Columns of an uncorrelated term are only scaled.
+    """
+    terms, blocks = [], []
+    for term in design.random:
+        size = np.sqrt((term.Z**2).mean(axis=0))
+        T = np.diag(1 / np.where(size > 0, size, 1.0))
+        if term.correlated and len(term.names) > 1:
+            R = np.linalg.qr(term.Z @ T, mode="r") / np.sqrt(design.n)
+            T = T @ np.linalg.inv(R * np.sign(np.diag(R))[:, None])
+        terms.append(replace(term, Z=term.Z @ T))
+        blocks.append(T)
+    whole = np.zeros((sum(T.shape[0] for T in blocks),) * 2)
+    start = 0
+    for T in blocks:
+        whole[start : start + T.shape[0], start : start + T.shape[0]] = T
+        start += T.shape[0]
+    return replace(design, random=tuple(terms)), whole
+
+
 def random_covariance(design: Design, Sigma: FloatArray, rows: IntArray) -> tuple[FloatArray, ...]:
     """Part of V (c, m, m) due to the random effects, followed by its derivatives by their covariances.
 
@@ -211,8 +235,9 @@ def lmm_covariance(
 ) -> MarginalCovariance:
     """Marginal covariance of a linear mixed model with independent residuals.
 
-    Parameters: the elements of Sigma that are free, in the order of theta, and sigma^2 (last; with known
-    sampling errors it is none).
+    Parameters: the elements of the random effects' covariance that are free, in the order of theta, and
+    sigma^2 (last; with known sampling errors it is none). They are those of `working_columns`, a linear
+    transformation of the elements of Sigma, which changes none of the small-sample methods.
 
     Parameters
     ----------
@@ -232,6 +257,9 @@ def lmm_covariance(
     """
     clusters = independent_clusters(design)
     refuse_large_clusters(design, clusters, what)
+    design, T = working_columns(design)
+    back = np.linalg.inv(T)
+    Sigma = back @ Sigma @ back.T
     known = design.sampling_error
     residual = (
         known**2 if known is not None else np.ones(design.n) if design.weights is None else 1 / design.weights

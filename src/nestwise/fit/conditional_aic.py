@@ -21,7 +21,7 @@ import numpy as np
 
 from nestwise.arrays import FloatArray
 from nestwise.design.record import Design
-from nestwise.fit.clusters import MarginalCovariance, lmm_covariance, random_parameters
+from nestwise.fit.clusters import MarginalCovariance, lmm_covariance, random_parameters, working_columns
 from nestwise.fit.covariance_information import parameter_covariance
 from nestwise.fit.state import LmmState
 from nestwise.fit.variance_tests import row_scale
@@ -110,14 +110,15 @@ def _theta_part(
 def _jacobian(design: Design, state: LmmState) -> FloatArray:
     """Derivative (r, k) of the relative covariances by theta, working parametrisation."""
     products, theta = state.compressed, state.optimum.theta
-    Lambda = products.T_Z @ products.pattern.matrix(theta)
+    T = np.linalg.solve(working_columns(design)[1], products.T_Z)
+    Lambda = T @ products.pattern.matrix(theta)
     starts = np.cumsum([0, *(len(term.names) for term in design.random)])
     places = random_parameters(design)
     rows = [starts[place] + row for place, row, _ in places]
     cols = [starts[place] + col for place, _, col in places]
     found = np.empty((len(places), theta.size))
     for k, unit in enumerate(np.eye(theta.size)):
-        half = products.T_Z @ products.pattern.matrix(unit) @ Lambda.T
+        half = T @ products.pattern.matrix(unit) @ Lambda.T
         found[:, k] = (half + half.T)[rows, cols]
     return found
 

@@ -9,7 +9,7 @@ import pytest
 
 from nestwise.design.record import Membership
 from nestwise.errors import Refusal
-from nestwise.fit.clusters import cluster_rows, independent_clusters, lmm_covariance
+from nestwise.fit.clusters import cluster_rows, independent_clusters, lmm_covariance, working_columns
 from nestwise.fit.covariance_information import covariance_moments, parameter_covariance
 
 
@@ -74,7 +74,11 @@ def test_covariance_and_derivatives(two_factors):
         "var (Intercept) | outer:inner",
         "sigma^2",
     )
-    values = np.array([Sigma[0, 0], Sigma[1, 0], Sigma[1, 1], 0.7, 0.64])
+    working, T = working_columns(design)
+    np.testing.assert_allclose(working.random[0].Z.T @ working.random[0].Z / 15, np.eye(2), atol=1e-12)
+    np.testing.assert_allclose(working.random[0].Z, Z @ T[:2, :2], atol=1e-12)
+    other_Sigma = np.linalg.inv(T) @ Sigma @ np.linalg.inv(T).T
+    values = np.append(other_Sigma[[0, 1, 1, 2], [0, 0, 1, 2]], 0.64)
     parts = [assembled(design, marginal, lambda s, k=k: s.first[k]) for k in range(5)]
     np.testing.assert_allclose(np.tensordot(values, parts, axes=1), expected, atol=1e-12)
 
@@ -116,7 +120,8 @@ def test_information_by_finite_differences(two_factors, reml):
 
     marginal = lmm_covariance(design, Sigma, np.sqrt(sigma2))
     parts = [assembled(design, marginal, lambda s, k=k: s.first[k]) for k in range(5)]
-    phi = np.array([1.3, 0.3, 0.5, 0.7, sigma2])
+    back = np.linalg.inv(working_columns(design)[1])
+    phi = np.append((back @ Sigma @ back.T)[[0, 1, 1, 2], [0, 0, 1, 2]], sigma2)
     _, Phi, beta = value(phi)
     moments = covariance_moments(marginal, X, y - X @ beta, reml=reml)
     np.testing.assert_allclose(moments.Phi, Phi, rtol=1e-9)

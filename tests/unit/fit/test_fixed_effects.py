@@ -1,4 +1,4 @@
-"""Tests of contrasts by every method: special cases, invariance, what is refused. Peers are in tests/reference."""
+"""Contrasts by every method: special cases, invariance, refusals. Peers are in tests/reference."""
 
 from __future__ import annotations
 
@@ -141,12 +141,12 @@ def test_kenward_and_rogers_moments_of_one_contrast():
     """Section 3 of the paper: for one contrast lambda is 1 and the df are Satterthwaite's, 2 v^2 / g'Wg."""
     Phi, W = np.array([[2.0, 0.3], [0.3, 1.0]]), np.array([[0.2, 0.05], [0.05, 0.1]])
     gradient = np.array([[[1.0, 0.1], [0.1, 0.5]], [[0.2, 0.0], [0.0, 0.3]]])
-    l = np.array([1.0, -1.0])
-    scale, df = scaled_f(l[None, :], Phi, gradient, W)
-    g = np.einsum("a,rab,b->r", l, gradient, l)
+    c = np.array([1.0, -1.0])
+    scale, df = scaled_f(c[None, :], Phi, gradient, W)
+    g = np.einsum("a,rab,b->r", c, gradient, c)
     assert scale == pytest.approx(1)
-    assert df == pytest.approx(2 * (l @ Phi @ l) ** 2 / (g @ W @ g))
-    assert scaled_f(l[None, :], Phi, gradient * 0, W) == (1.0, np.inf)
+    assert df == pytest.approx(2 * (c @ Phi @ c) ** 2 / (g @ W @ g))
+    assert scaled_f(c[None, :], Phi, gradient * 0, W) == (1.0, np.inf)
 
 
 def test_fai_and_cornelius():
@@ -179,7 +179,7 @@ def test_maximum_likelihood_is_refused_by_kenward_and_roger(sleepstudy):
     design = sleepstudy("slopes", reml=False)
     state = solve_lmm(design)
     for method in ("kenward_roger", "kenward_roger_linear"):
-        with pytest.raises(Refusal, match="made for REML.*`reml: true`"):
+        with pytest.raises(Refusal, match=r"made for REML.*`reml: true`"):
             fixed_effect_inference(design, state, method)
 
 
@@ -206,7 +206,7 @@ def test_counted_by_levels(make_design):
     assert inference.t(L).tolist() == [2, 5, 18]
     assert inference.F(L).df_den == 2
     crossed = make_design(design.y, columns, ("a", np.arange(30) % 3, one, True), terms[1])
-    with pytest.raises(Refusal, match="crossed.*kenward_roger"):
+    with pytest.raises(Refusal, match=r"crossed.*kenward_roger"):
         between_within(crossed)
     few = columns | {f"c{k}": rng.normal(size=4)[school] for k in range(2)}
     with pytest.raises(Refusal, match="run out"):

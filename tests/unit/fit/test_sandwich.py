@@ -119,5 +119,5 @@ def test_crossed_factors_are_refused(design):
     other = replace(term, group="h", codes=np.arange(design.n) % 5, labels=tuple("abcde"))
     crossed = replace(design, random=(term, other))
     marginal = lmm_covariance(crossed, np.kron(np.eye(2), SIGMA), 0.9)
-    with pytest.raises(Refusal, match="no independent clusters.*CR2"):
+    with pytest.raises(Refusal, match=r"no independent clusters.*CR2"):
         robust_covariance(crossed, np.zeros(3), marginal, "CR2")
