@@ -10,6 +10,7 @@ import polars as pl
 
 from nestwise.config.study import Study
 from nestwise.design.mathml import Shape
+from nestwise.numbers import count
 from nestwise.results import empty
 from nestwise.vocabulary import INFLUENCE, MEANS, TESTS
 
@@ -120,6 +121,12 @@ class ReportRecord:
         """How many grouping factors a model has."""
         shape = self.shapes.get(model)
         return len({term.group for term in shape.random}) if shape is not None else 0
+
+    def group_counts(self, model: str, number: int | None) -> str:
+        """Number of groups of each factor of a model, as `148, 19`; `number` where only one is known."""
+        shape = self.shapes.get(model)
+        sizes = {term.group: term.n_groups for term in shape.random} if shape is not None else {}
+        return ", ".join(map(count, sizes.values())) if len(sizes) > 1 and number else count(number)
 
     def pictures_of(self, *names: str, model: str | None = None) -> tuple[Picture, ...]:
         """The figures with one of these names, in their order; `name_x` is one of `name` too."""

@@ -198,3 +198,18 @@ def test_persons_followed_over_time_are_not_ranked(inputs):
 )
 def test_titles(name, title):
     assert title_of(name) == title
+
+
+def test_each_grouping_factor_has_its_figures(inputs):
+    """A second factor beside the school; no group is then estimated from its own rows alone."""
+    empty = [pl.lit(None, dtype=pl.Float64).alias(name) for name in ("no_pooling", "no_pooling_se")]
+    own = inputs.groups.filter(model="slope", engine="lmm").with_columns(*empty)
+    other = own.filter(term="(Intercept)").with_columns(pl.lit("town:part").alias("group"))
+    random = [{"group": name, "names": ["(Intercept)"]} for name in ("school", "town:part")]
+    designs = {"slope": {**inputs.designs["slope"], "random": random}}
+    plan = model_plan(replace(inputs, groups=pl.concat([own, other]), designs=designs), "slope")
+    for name in ("caterpillar", "league", "pooling_factor", "random_effect_qq"):
+        assert {f"{name}_school", f"{name}_town_part"} <= set(plan)
+        assert name not in plan
+    assert not [name for name in plan if name.startswith(("shrinkage", "pooling_by_size", "pooling_lines"))]
+    assert "town:part" in plan["caterpillar_town_part"]().caption

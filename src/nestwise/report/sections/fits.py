@@ -33,7 +33,7 @@ def comparison_section(record: ReportRecord) -> Section | None:
                 Cell(row.model, "", row.formula),
                 Cell(row.method or NOTHING, "", engine_name(row.engine)),
                 count(row.n_obs),
-                count(row.n_groups),
+                record.group_counts(row.model, row.n_groups),
                 count(row.n_parameters),
                 fixed(row.log_likelihood, 2) if row.log_likelihood is not None else NOTHING,
                 fixed(row.aic, 1) if held and row.aic is not None else Cell("not compared", "quiet"),
@@ -85,7 +85,7 @@ def fits_section(record: ReportRecord) -> Section:
                 Cell(engine_name(row["engine"]), "", row["method"] or ""),
                 status_cell(row["status"]),
                 count(row["n_obs"]),
-                count(row["n_groups"]),
+                record.group_counts(row["model"], row["n_groups"]),
                 fixed(likelihood, 3) if likelihood is not None else NOTHING,
                 f"{say(row['seconds'], 2)} s" if row["seconds"] is not None else NOTHING,
             )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from nestwise.names import several
+from nestwise.compare.reading import noun
+from nestwise.names import plural, several
 from nestwise.numbers import NOTHING, count
 from nestwise.report.blocks import Block, Bullets, Cell, Fold, Heading, Section, Table, cells
 from nestwise.report.record import ReportRecord
@@ -93,6 +94,13 @@ def _failures(record: ReportRecord) -> Table:
     )
 
 
+def _of(record: ReportRecord, model: str, groups: int) -> str:
+    """Of how many groups, and of which kind where a model has several."""
+    if record.n_factors(model) < 2:
+        return f"of {count(groups)}"
+    return f"of {count(groups)} {plural(noun(record.study, record.shapes[model].random[0].group))}"
+
+
 def rows_section(record: ReportRecord) -> Section | None:
     """Account for the rows: which every model used, and why others were left out."""
     rows, lost = [], 0
@@ -110,7 +118,11 @@ def rows_section(record: ReportRecord) -> Section | None:
             cells(
                 model,
                 Cell(count(flow["n_used"]), "", f"of {count(flow['n_source'])}"),
-                Cell(count(flow["groups_used"]), "", f"of {count(flow['groups_source'])}"),
+                Cell(
+                    count(flow["groups_used"]),
+                    "",
+                    f"of {count(flow['groups_source'])}{_whose(record, model)}",
+                ),
                 "; ".join(reasons) or "none left out",
             )
         )
