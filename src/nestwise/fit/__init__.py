@@ -16,6 +16,7 @@ In reading order:
   `sandwich`: cluster-robust standard errors; `conditional_aic`: how well known groups are predicted.
 - `inference`, `profile`, `limits`: degrees of freedom and tests, profile intervals and their root finding.
 - `levels`: several grouping factors: shares of the variance, effects of every level.
+- `empirical_bayes`: summaries with known standard errors, James-Stein beside empirical Bayes.
 - `pooling`, `partition`, `predictions`: the three poolings of each group, shares of variance, expected rows.
 - `simulation`: outcomes drawn from a fit; `bootstrap`: the parametric bootstrap, with `replicates` (drawn
   cross-products), `refit`, `descent` and `refit_crossed` (thousands of refits a minute).

