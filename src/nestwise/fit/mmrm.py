@@ -29,7 +29,7 @@ from nestwise.fit.predictions import fixed_part, prediction_rows
 from nestwise.fit.residual_refusals import WORDS, residual_warnings
 from nestwise.fit.residual_table import profiled, quantities, residual_record, residual_rows
 from nestwise.fit.sandwich import robust_covariance, robust_rows, robust_warnings
-from nestwise.fit.term_tests import term_tests
+from nestwise.fit.tests import term_tests
 from nestwise.likelihood.marginal import MarginalData, marginal
 from nestwise.results import Estimate, Fit, Status
 
@@ -94,7 +94,7 @@ def fit_mmrm(
         estimates=(*_fixed_rows(design, inference, level), *robust_part, *covariance_rows),
         groups=_group_rows(design, state),
         predictions=_prediction_rows(design, state),
-        tests=term_tests(design, inference),
+        tests=term_tests(design.term_of, inference),
         means=means_frame(design.means, inference, level),
         record={
             "optimisation": {
