@@ -10,7 +10,7 @@ In reading order:
 - `pooled`, `unpooled`: complete and no pooling.
 - `refusals`: what cannot be answered, said before any work is done.
 - `sweep`, `optimise`, `solution`: the groups' own regressions, the search, the estimates at the optimum.
-- `fixed_effects`, `term_tests`: t and F tests of contrasts and of terms by any method; `satterthwaite`, `kenward_roger` and
+- `fixed_effects`, `tests`: t and F tests of contrasts and of terms by any method; `satterthwaite`, `kenward_roger` and
   `between_within` are the methods, `clusters` and `covariance_information` what they need of a model.
 - `tests`, `variance_tests`: F tests of the terms of the formula, boundary tests of what varies;
   `sandwich`: cluster-robust standard errors; `conditional_aic`: how well known groups are predicted.
@@ -20,6 +20,7 @@ In reading order:
 - `pooling`, `partition`, `predictions`: the three poolings of each group, shares of variance, expected rows.
 - `simulation`: outcomes drawn from a fit; `bootstrap`: the parametric bootstrap, with `replicates` (drawn
   cross-products), `refit`, `descent` and `refit_crossed` (thousands of refits a minute).
+- `prediction`: known, new and typical groups, with confidence and prediction intervals.
 - `influence`, `means`, `r2`, `profile_curves`: groups left out, marginal means and contrasts, variance
   explained, profiles as curves.
 """

@@ -248,7 +248,8 @@ def _group_variance(
         X[part] -= through
         inside[part] += conditional
     spread = np.einsum("ia,ab,ib->i", X, reduced.XX_inverse, X, optimize=True)
-    return products.scale**2 * (spread + inside)
+    total: FloatArray = products.scale**2 * (spread + inside)
+    return total
 
 
 def _conditional(reduced: Equations, U: FloatArray, codes: IntArray) -> tuple[FloatArray, FloatArray]:
