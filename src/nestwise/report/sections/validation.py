@@ -118,11 +118,7 @@ def rows_section(record: ReportRecord) -> Section | None:
             cells(
                 model,
                 Cell(count(flow["n_used"]), "", f"of {count(flow['n_source'])}"),
-                Cell(
-                    count(flow["groups_used"]),
-                    "",
-                    f"of {count(flow['groups_source'])}{_whose(record, model)}",
-                ),
+                Cell(count(flow["groups_used"]), "", _of(record, model, flow["groups_source"])),
                 "; ".join(reasons) or "none left out",
             )
         )
