@@ -47,6 +47,7 @@ rule diagnose:
     resources:
         mem_mb=memory(1000, 10),
     params:
+        section=section("diagnose"),
         code=fingerprint("nestwise.diagnose.saved"),
     message:
         "{wildcards.study}: judging the fits"

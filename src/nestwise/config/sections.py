@@ -66,6 +66,11 @@ def fit_section(study: Study, model: str, engine: str, seed: int) -> Section:
     }
 
 
+def diagnose_section(study: Study) -> Section:
+    """The models, whose likelihood is computed again."""
+    return {name: model.model_dump(mode="json", include=_FIT_KEYS) for name, model in study.models.items()}
+
+
 def tables_section(study: Study) -> Section:
     """Which strategies the tables answer for."""
     return {"strategies": list(study.missing.strategies)}

@@ -5,5 +5,6 @@ In reading order:
 - `saved`: every fit of a study.
 - `checks`: every verdict on one fit.
 - `rows`: the rows a model used, with the group of each.
+- `optimum`: the criterion computed again.
 - `residuals`, `random_effects`, `contextual`: what is judged.
 """

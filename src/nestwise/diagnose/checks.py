@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from nestwise.config.study import Model
 from nestwise.data.dataset import Dataset
 from nestwise.diagnose.contextual import contextual_check, varying_both_ways
+from nestwise.diagnose.optimum import optimum_checks
 from nestwise.diagnose.random_effects import effect_checks, size_checks
-from nestwise.diagnose.residuals import residual_checks
+from nestwise.diagnose.residuals import BY_GROUP, residual_checks
 from nestwise.diagnose.rows import analysis_rows
 from nestwise.results import Check
+from nestwise.storage import read_json
 from nestwise.vocabulary import INTERCEPT
 
 MIXED = ("lmm", "mixedlm", "pymc")
@@ -25,7 +29,10 @@ INWARD_SHARE = 0.05
 
 
 def diagnose(
-    folder: str | os.PathLike[str], design: Mapping[str, Any], dataset: Dataset | None = None
+    folder: str | os.PathLike[str],
+    design: Mapping[str, Any],
+    dataset: Dataset | None = None,
+    model: Model | None = None,
 ) -> tuple[Check, ...]:
     """Judge a saved fit.
 
@@ -37,6 +44,8 @@ def diagnose(
         `design.json` of its model; may be empty.
     dataset : Dataset, optional
         The prepared data: without it, verdicts that need the group of each row are left out.
+    model : Model, optional
+        The model as the study file has it: without it, the optimum is not computed again.
 
     Returns
     -------
@@ -51,29 +60,42 @@ def diagnose(
     groups = pl.read_parquet(root / "groups.parquet")
     predictions = pl.read_parquet(root / "predictions.parquet")
     engine = str(fit["engine"][0])
-    group = _factor(design, groups)
-    own = groups.filter(pl.col("group") == group)
-    rows = pl.DataFrame()
-    if dataset is not None and engine in MIXED:
-        rows = analysis_rows(dataset, predictions, group, own["label"].to_list())
-    labels = rows[".label"] if rows.height == predictions.height > 0 else None
+    found = _factors(design, groups)
     checks = [*singular_checks(fit.row(0, named=True))]
-    if engine in MIXED:
-        checks += residual_checks(predictions, None if labels is None or labels.null_count() else labels)
-        sds = _sds(estimates, group)
-        checks += effect_checks(own, sds)
-        checks += inward_checks(own)
-    if engine == GROUP_ENGINE:
-        checks += size_checks(own.unique("label", maintain_order=True).select("label", "n"), group)
-        checks += contextual_checks(rows, design, estimates, group, dataset)
+    if engine == "lmm" and dataset is not None and model is not None:
+        record = read_json(root / "record.json")
+        checks += optimum_checks(dataset, str(fit["model"][0]), model, record)
+    for place, group in enumerate(found):
+        own = groups.filter(pl.col("group") == group)
+        rows = pl.DataFrame()
+        if dataset is not None and engine in MIXED:
+            rows = analysis_rows(dataset, predictions, group, own["label"].to_list())
+        judged: list[Check] = []
+        if engine in MIXED:
+            known = rows.height == predictions.height > 0 and not rows[".label"].null_count()
+            of_rows = residual_checks(predictions, rows[".label"] if known else None)
+            # What concerns no group is said once.
+            checks += [] if place else [check for check in of_rows if check.check != BY_GROUP]
+            judged += [check for check in of_rows if check.check == BY_GROUP]
+            judged += effect_checks(own, _sds(estimates, group))
+            judged += inward_checks(own)
+        if engine == GROUP_ENGINE:
+            judged += size_checks(own.unique("label", maintain_order=True).select("label", "n"), group)
+            # Its SE is that of one grouping factor: beside another the means share more than tau.
+            judged += contextual_checks(rows, design, estimates, group, dataset) if len(found) == 1 else ()
+        checks += _marked(judged, group) if len(found) > 1 else judged
     return tuple(checks)
 
 
-def _factor(design: Mapping[str, Any], groups: pl.DataFrame) -> str:
-    random = design.get("random") or []
-    if random:
-        return str(random[0]["group"])
-    return str(groups["group"][0]) if groups.height else ""
+def _marked(checks: Sequence[Check], group: str) -> list[Check]:
+    """The same verdicts, told apart from those on another grouping factor."""
+    return [replace(check, check=f"{check.check} ({group})") for check in checks]
+
+
+def _factors(design: Mapping[str, Any], groups: pl.DataFrame) -> tuple[str, ...]:
+    """Grouping factors in the order of the formula; one without a name where there is none."""
+    found = [str(term["group"]) for term in design.get("random") or []]
+    return tuple(dict.fromkeys(found or groups["group"].head(1).to_list())) or ("",)
 
 
 def _sds(estimates: pl.DataFrame, group: str) -> dict[str, float | None]:

@@ -14,6 +14,8 @@ SKEWNESS = 1.0
 EXCESS_KURTOSIS = 4.0
 SPREAD_RATIO = 2.0
 """Largest over smallest residual SD that is still called even."""
+BY_GROUP = "residual_spread_by_group"
+"""Name of the one verdict on residuals that needs the groups."""
 P_VALUE = 0.001
 """A small level: with many rows, trifles are significant."""
 
@@ -176,4 +178,4 @@ def _spread_by_group(table: pl.DataFrame) -> Check | None:
         )
     else:
         advice = f"The residual SD differs between groups no more than chance allows, {range_said}."
-    return Check("residual_spread_by_group", p_value, P_VALUE, ok=not uneven, advice=advice)
+    return Check(BY_GROUP, p_value, P_VALUE, ok=not uneven, advice=advice)

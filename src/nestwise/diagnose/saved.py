@@ -6,9 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 
 import polars as pl
 
+from nestwise.config.study import Model
 from nestwise.data.dataset import Dataset
 from nestwise.diagnose.checks import diagnose
 from nestwise.results import conform, empty, gather
@@ -17,7 +19,10 @@ from nestwise.vocabulary import CHECKS
 
 
 def diagnose_saved(
-    folders: Sequence[str | os.PathLike[str]], designs: Sequence[str | os.PathLike[str]], dataset: Dataset
+    folders: Sequence[str | os.PathLike[str]],
+    designs: Sequence[str | os.PathLike[str]],
+    dataset: Dataset,
+    models: Mapping[str, Model] = MappingProxyType({}),
 ) -> pl.DataFrame:
     """Judge every fit of a study: the checks its engine made, and those made of its results.
 
@@ -29,6 +34,8 @@ def diagnose_saved(
         `design.json` of every model.
     dataset : Dataset
         The prepared data.
+    models : mapping of str to Model
+        Models as the study file has them; the optimum of one that is absent is not computed again.
 
     Returns
     -------
@@ -39,12 +46,16 @@ def diagnose_saved(
     by_model = {design["model"]: design for design in map(read_json, designs)}
     estimated = gather(folders, "estimates")
     by_lmm = frozenset(estimated.filter(pl.col("engine") == "lmm")["model"])
-    parts = (_of_fit(Path(folder), by_model, by_lmm, dataset) for folder in folders)
+    parts = (_of_fit(Path(folder), by_model, by_lmm, dataset, models) for folder in folders)
     return pl.concat([empty(CHECKS), *parts])
 
 
 def _of_fit(
-    folder: Path, designs: Mapping[str, Mapping[str, object]], by_lmm: frozenset[str], dataset: Dataset
+    folder: Path,
+    designs: Mapping[str, Mapping[str, object]],
+    by_lmm: frozenset[str],
+    dataset: Dataset,
+    models: Mapping[str, Model],
 ) -> pl.DataFrame:
     fit = pl.read_parquet(folder / "fits.parquet").row(0, named=True)
     own = pl.read_parquet(folder / "checks.parquet")
@@ -52,6 +63,6 @@ def _of_fit(
         return own
     made = set(own["check"])
     identity = {name: fit[name] for name in ("study", "model", "engine")}
-    found = diagnose(folder, designs.get(fit["model"], {}), dataset)
+    found = diagnose(folder, designs.get(fit["model"], {}), dataset, models.get(fit["model"]))
     rows = [identity | asdict(check) for check in found if check.check not in made]
     return pl.concat([own, conform(pl.DataFrame(rows, schema=dict(CHECKS)), CHECKS)])
