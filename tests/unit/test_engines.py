@@ -36,8 +36,8 @@ def dataset():
         ({"formula": "y ~ 1 + (1 | g)"}, "glmm", "The engine glmm is not part of this version"),
         (
             {"formula": "y ~ 1 + (1 | g)", "residual": {"structure": "ar1", "time": "y"}},
-            "lmm",
-            "The residual structure ar1 is not part of this version",
+            "pooled",
+            "`pooled` does not take a residual covariance into account",
         ),
     ],
 )

@@ -4,6 +4,7 @@ In reading order:
 
 - `saved`: the comparison table of a study.
 - `engines`, `verdict`: likelihood beside posterior, and why they differ.
-- `poolings`, `models`: the three poolings of one model; models that may be compared.
+- `poolings`, `models`: the three poolings of one model; models that may be compared;
+  `nesting`: likelihood-ratio tests between them.
 - `reading`, `context`: what the numbers say; within and between effects.
 """

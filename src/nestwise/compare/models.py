@@ -8,6 +8,8 @@ from typing import Any
 
 import polars as pl
 
+from nestwise.compare.nesting import Nesting, likelihood_ratio, model_parts
+
 LIKELIHOOD_ENGINES = ("lmm", "glmm", "pooled")
 
 
@@ -26,6 +28,8 @@ class ModelRow:
     log_likelihood: float | None
     aic: float | None
     bic: float | None
+    caic: float | None
+    """Conditional AIC: of new rows in the same groups, where the others are of new groups."""
     comparable: bool
     """Whether this row's log-likelihood, AIC and BIC may be held against the other comparable rows."""
     note: str
@@ -37,13 +41,12 @@ class ModelTable:
 
     rows: tuple[ModelRow, ...]
     sentences: tuple[str, ...]
+    tests: tuple[Nesting, ...] = ()
+    """Likelihood-ratio tests between models of which one holds the other."""
 
 
-def _fixed_part(estimates: pl.DataFrame, model: str, engine: str) -> tuple[str, ...]:
-    own = estimates.filter(
-        (pl.col("model") == model) & (pl.col("engine") == engine) & (pl.col("component") == "fixed")
-    )
-    return tuple(sorted(own["term"]))
+def _own(estimates: pl.DataFrame, fit: dict[str, Any]) -> pl.DataFrame:
+    return estimates.filter((pl.col("model") == fit["model"]) & (pl.col("engine") == fit["engine"]))
 
 
 def _likelihood_fit(fits: pl.DataFrame, model: str) -> dict[str, Any] | None:
@@ -108,10 +111,11 @@ def compare_models(
     """
     names = list(models) if models is not None else list(fits["model"].unique(maintain_order=True))
     found = [fit for fit in (_likelihood_fit(fits, name) for name in names) if fit is not None]
-    fixed = [_fixed_part(estimates, fit["model"], fit["engine"]) for fit in found]
+    parts = [model_parts(_own(estimates, fit)) for fit in found]
+    fixed = [tuple(sorted(part.fixed)) for part in parts]
     kinds = [_kind(fit, terms) for fit, terms in zip(found, fixed, strict=True)]
     rows = []
-    for fit, kind in zip(found, kinds, strict=True):
+    for fit, kind, part in zip(found, kinds, parts, strict=True):
         answered = fit["status"] not in ("failed", "refused")
         alone = sum(other == kind for other in kinds) < 2
         rows.append(
@@ -127,11 +131,18 @@ def compare_models(
                 fit["log_likelihood"],
                 fit["aic"],
                 fit["bic"],
+                part.caic,
                 answered and not alone,
                 (fit["reason"] or "") if not answered else "",
             )
         )
-    return ModelTable(tuple(rows), (*_differences(rows, kinds), *_refusals(found, fixed)))
+    tests = likelihood_ratio(
+        [fit for fit, row in zip(found, rows, strict=True) if row.comparable],
+        [part for part, row in zip(parts, rows, strict=True) if row.comparable],
+        [kind for kind, row in zip(kinds, rows, strict=True) if row.comparable],
+    )
+    sentences = (*_differences(rows, kinds), *(test.sentence for test in tests), *_refusals(found, fixed))
+    return ModelTable(tuple(rows), sentences, tests)
 
 
 def _differences(rows: Sequence[ModelRow], kinds: Sequence[Any]) -> list[str]:

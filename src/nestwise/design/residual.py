@@ -126,18 +126,14 @@ def residual_design(  # noqa: PLR0917 (a fixed signature, called by position)
 
     Parameters
     ----------
-    model : Model
-        With its `residual` section.
-    dataset : Dataset
-        For the study's time.
+    model, dataset
+        With the model's `residual` section; with the study's time.
     rows : AnalysisSet
         The rows.
     subject : str or None
         From `residual_subject`.
-    fixed : int
-        Number of fixed effects, which the data must also carry.
-    random : sequence of RandomTerm
-        Which the covariance must not already hold.
+    fixed, random
+        Number of fixed effects, which the data also carry; random terms, which this must not hold already.
 
     Returns
     -------

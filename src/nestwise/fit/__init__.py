@@ -8,9 +8,11 @@ In reading order:
   `residual_starts`, `search`, `marginal_solution`: from what cannot be asked to the optimum;
   `residual_covariance`, `residual_table`: its derivatives for inference, its rows and matrices.
 - `pooled`, `unpooled`: complete and no pooling.
+- `state`, `ladder`, `quantities`: a maximised likelihood and its verdict, simpler models of a singular fit, the
+  tidy rows.
 - `refusals`: what cannot be answered, said before any work is done.
 - `sweep`, `optimise`, `solution`: the groups' own regressions, the search, the estimates at the optimum.
-- `fixed_effects`, `tests`: t and F tests of contrasts and of terms by any method; `satterthwaite`, `kenward_roger` and
+- `fixed_effects`: t and F tests of contrasts by any method; `satterthwaite`, `kenward_roger` and
   `between_within` are the methods, `clusters` and `covariance_information` what they need of a model.
 - `tests`, `variance_tests`: F tests of the terms of the formula, boundary tests of what varies;
   `sandwich`: cluster-robust standard errors; `conditional_aic`: how well known groups are predicted.

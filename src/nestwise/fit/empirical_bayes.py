@@ -58,8 +58,8 @@ def james_stein(y: FloatArray, s: FloatArray) -> Shrunken:
     """The positive-part estimator of James and Stein, pulled towards the mean.
 
     Efron and Morris (1973), JASA 68, 117-130: with equal standard errors s,
-    ``mean + max(0, 1 - (J - 3) s^2 / sum (y_j - mean)^2) (y_j - mean)``. With unequal ones the same is done on
-    the scale y_j / s_j, on which all are 1, towards the mean weighted by precision: total squared error in
+    ``mean + max(0, 1 - (J - 3) s^2 / sum (y_j - mean)^2) (y_j - mean)``. With unequal ones the same is done
+    on the scale y_j / s_j, on which all are 1, towards the mean weighted by precision: total squared error in
     units of s_j is then smaller than that of the summaries themselves, whatever the truth.
 
     Parameters

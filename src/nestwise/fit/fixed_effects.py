@@ -42,8 +42,8 @@ METHOD_WORDS: dict[str, str] = {
 class FTest(NamedTuple):
     """An F test; `df_den` is infinite where the reference is chi-square over `df_num`.
 
-    With hardly any groups no F distribution may have the moments that Kenward and Roger match: `df_den` is then
-    not positive, and there is no p value.
+    With hardly any groups no F distribution may have the moments that Kenward and Roger match: `df_den` is
+    then not positive, and there is no p value.
     """
 
     statistic: float

@@ -10,7 +10,7 @@ import numpy as np
 from nestwise.config.study import DegreesOfFreedom, Sandwich
 from nestwise.design.record import Design
 from nestwise.errors import Refusal
-from nestwise.fit.clusters import MarginalCovariance, lmm_covariance
+from nestwise.fit.clusters import MarginalCovariance, independent_clusters, lmm_covariance
 from nestwise.fit.fixed_effects import METHOD_WORDS, FixedInference, fixed_effect_inference
 from nestwise.fit.inference import information, t_rows
 from nestwise.fit.influence import influence, influence_by_clusters, influence_frame
@@ -30,15 +30,15 @@ from nestwise.fit.quantities import (
 from nestwise.fit.r2 import r2_rows
 from nestwise.fit.sandwich import robust_covariance, robust_rows, robust_warnings
 from nestwise.fit.state import LmmState, solve_lmm, verdict
-from nestwise.fit.term_tests import term_tests
+from nestwise.fit.tests import term_tests
 from nestwise.likelihood.crossproducts import CrossProducts
 from nestwise.likelihood.moments import work
 from nestwise.results import Estimate, Fit, Status
 
 COSTLY = 1e8
 """Beyond this many multiplications an evaluation, intervals that need hundreds of them are left out."""
-MANY_ROWS = 20_000
-"""Beyond this many rows, measures that need the covariance matrix of clusters are left out."""
+LARGE_CLUSTER = 1_000
+"""Rows that hang together, beyond which leaving each group out in turn takes longer than the fit."""
 
 
 def fit_lmm(
@@ -83,17 +83,27 @@ def fit_lmm(
     if design.residual is not None:
         return fit_mmrm(design, level, df=df, robust=robust)
     state = solve_lmm(design)
+    fit = _with_clusters(_fit(design, state, df, level), design, state, robust, level)
+    record = dict(fit.record)
+    if fit.status is Status.SINGULAR:
+        record["ladder"] = ladder(design, state)
+    warnings = fit.warnings
+    if bootstrap and isinstance(state.products, CrossProducts):
+        from nestwise.fit.bootstrap import bootstrap as run_bootstrap  # compiled code: slow to import
+
+        record["bootstrap"] = run_bootstrap(design, state, bootstrap, seed, level).record
+    elif bootstrap:
+        warnings += ("The bootstrap takes one grouping factor so far: none was drawn.",)
+    return replace(fit, record=record, warnings=warnings, seconds=perf_counter() - began)
+
+
+def _fit(design: Design, state: LmmState, df: DegreesOfFreedom, level: float) -> Fit:
+    """What follows from the optimum itself."""
     solution, optimum = state.solution, state.optimum
     status, reason, warnings = verdict(design, state)
     intervals, notes = _intervals(design, state, level)
     inference = fixed_effect_inference(design, state, df)
-    estimates = (
-        *_fixed_rows(design, state, inference, level),
-        *covariance_rows(design, solution, intervals, level),
-        *derived_rows(design, solution, intervals, level),
-        *r2_rows(design, solution),
-    )
-    fit = Fit(
+    return Fit(
         **design.identity,
         engine="lmm",
         method=method_name(design, df),
@@ -103,10 +113,15 @@ def fit_lmm(
         singular=optimum.singular,
         **information(solution.log_likelihood, solution.n_parameters, design.n),
         warnings=(*warnings, *notes),
-        estimates=estimates,
+        estimates=(
+            *_fixed_rows(design, state, inference, level),
+            *covariance_rows(design, solution, intervals, level),
+            *derived_rows(design, solution, intervals, level),
+            *r2_rows(design, solution),
+        ),
         groups=group_table(design, state, solution, level),
         predictions=predict_rows(design, solution),
-        tests=term_tests(design, inference),
+        tests=term_tests(design.term_of, inference),
         means=means_frame(design.means, inference, level),
         profiles=profile_curves(
             design, state.compressed, optimum.theta, intervals, reml=design.reml, level=level
@@ -117,19 +132,6 @@ def fit_lmm(
             "fixed_covariance": {"names": list(design.names), "values": solution.cov_beta.tolist()},
         },
     )
-    fit = _with_clusters(fit, design, state, robust, level)
-    if status is Status.SINGULAR:
-        fit = replace(fit, record={**fit.record, "ladder": ladder(design, state)})
-    if bootstrap and isinstance(state.products, CrossProducts):
-        from nestwise.fit.bootstrap import bootstrap as run_bootstrap  # compiled code: slow to import
-
-        drawn = run_bootstrap(design, state, bootstrap, seed, level)
-        fit = replace(fit, record={**fit.record, "bootstrap": drawn.record})
-    elif bootstrap:
-        fit = replace(
-            fit, warnings=(*fit.warnings, "The bootstrap takes one grouping factor so far: none was drawn.")
-        )
-    return replace(fit, seconds=perf_counter() - began)
 
 
 def method_name(design: Design, df: DegreesOfFreedom) -> str:
@@ -164,11 +166,13 @@ def _with_clusters(fit: Fit, design: Design, state: LmmState, robust: Sandwich |
     solution = state.solution
     if isinstance(state.products, CrossProducts) and robust is None:
         return replace(fit, influence=influence_frame(influence(design, solution)))
-    if design.n > MANY_ROWS and robust is None:
+    hanging = int(np.bincount(independent_clusters(design)).max())
+    if hanging > LARGE_CLUSTER and robust is None:
         return fit
     try:
         marginal: MarginalCovariance = lmm_covariance(design, solution.Sigma, solution.sigma)
-        fit = replace(fit, influence=influence_frame(influence_by_clusters(design, solution, marginal)))
+        if hanging <= LARGE_CLUSTER:
+            fit = replace(fit, influence=influence_frame(influence_by_clusters(design, solution, marginal)))
         if robust is None:
             return fit
         sandwich = robust_covariance(design, solution.beta, marginal, robust)

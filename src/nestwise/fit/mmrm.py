@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -53,12 +54,8 @@ def fit_mmrm(
     design : Design
         With `residual`; `design.reml` chooses the criterion. Random effects of the subject or of one factor
         above it may stand beside it.
-    level : float
-        Coverage of the intervals.
-    df : str
-        Degrees of freedom of the t tests.
-    robust : str or None
-        Cluster-robust standard errors beside the model's.
+    level, df, robust
+        As in `fit_lmm`.
 
     Returns
     -------
@@ -97,17 +94,21 @@ def fit_mmrm(
         tests=term_tests(design.term_of, inference),
         means=means_frame(design.means, inference, level),
         record={
-            "optimisation": {
-                "parametrisation": "log standard deviations, correlations mapped to the line, Lambda",
-                "criterion": likelihood,
-                "singular": state.singular,
-                **state.minimum.record,
-            },
+            "optimisation": _optimisation(state, likelihood),
             "residual": matrices | {"intervals": intervals},
             "fixed_covariance": {"names": list(design.names), "values": inference.cov_beta.tolist()},
         },
         seconds=perf_counter() - began,
     )
+
+
+def _optimisation(state: MmrmState, criterion: str) -> dict[str, Any]:
+    return {
+        "parametrisation": "log standard deviations, correlations mapped to the line, Lambda",
+        "criterion": criterion,
+        "singular": state.singular,
+        **state.minimum.record,
+    }
 
 
 def _fixed_rows(design: Design, inference: FixedInference, level: float) -> tuple[Estimate, ...]:

@@ -47,7 +47,7 @@ def test_limits_are_where_the_deviance_has_risen(radon):
     """Brute force with other parameters and another optimiser."""
     design = radon()
     found = intervals(design)
-    for limit in (found["sd", "g", "(Intercept)"].lower, found["sd", "g", "(Intercept)"].upper):
+    for limit in (found["sd", "county", "(Intercept)"].lower, found["sd", "county", "(Intercept)"].upper):
         assert brute_rise(design, sd=limit) == pytest.approx(RISE, abs=2e-3)
 
 
@@ -55,7 +55,7 @@ def test_limits_are_where_the_deviance_has_risen(radon):
 def test_limits_of_a_correlation(radon, sign):
     """Brute force again, on both sides of radon's: 1 where the deviance never rises that far."""
     design = radon()
-    found = intervals(design)["cor", "g", "(Intercept)", "basement"]
+    found = intervals(design)["cor", "county", "(Intercept)", "basement"]
     limit = found.upper if sign > 0 else found.lower
     if abs(limit) == 1:
         assert brute_rise(design, cor=0.9999 * limit) < RISE
