@@ -288,9 +288,11 @@ def test_the_record_is_json_and_says_what_the_report_needs(design_of):
     design = design_of(with_missing(x=[None, *SMALL["x"][1:]]), "y ~ x + I(2 * x) + (x || g)")
     record = json.loads(json.dumps(design_record(design), allow_nan=False))
     assert record["names"] == ["(Intercept)", "x"]
-    assert record["random"] == [
-        {"group": "g", "names": ["(Intercept)", "x"], "correlated": False, "n_groups": 3}
-    ]
+    (term,) = record["random"]
+    assert term["names"] == ["(Intercept)", "x"]
+    assert [term[key] for key in ("group", "correlated", "n_groups")] == ["g", False, 3]
+    assert [term[key] for key in ("memberships", "relation")] == [1, False]
+    assert [record[key] for key in ("weights", "sampling_error", "residual")] == [False, False, None]
     assert record["row_flow"]["excluded"] == [{"reason": "x is missing", "rows": 1, "groups": 0}]
     assert record["dropped"] == ["I(2 * x)"]
     assert record["analysis_hash"] == design.analysis_hash

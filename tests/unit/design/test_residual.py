@@ -112,7 +112,7 @@ def test_ids_that_restart_are_told_apart_by_their_parents(residual_of):
 def test_the_lowest_factor_is_the_subject_and_two_lowest_need_a_choice(design_of, residual_of):
     frame = trial() | {"rater": ["r" + str(k % 3) for k in range(32)]}
     within = {"id": None, "rater": None}
-    with pytest.raises(Refusal, match="id and rater could be meant.*subject"):
+    with pytest.raises(Refusal, match=r"id and rater could be meant.*subject"):
         residual_of(frame, within=within)
     assert residual_of(frame, within=within, subject="id").subject == "id"
     model = {"residual": {"structure": "ar1", "time": "week"}}
@@ -169,25 +169,25 @@ class TestUnidentified:
         return without(frame, *(k for k, key in enumerate(keys) if drop[0](*key)))
 
     def test_visits_never_seen_together(self, residual_of):
-        frame = self.rows_of(lambda who, when: when == ("w4" if int(who[1:]) < 4 else "w12"))
+        frame = self.rows_of(lambda who, when: when == ("w4" if int(who[1:]) >= 4 else "w12"))
         with pytest.raises(Refusal, match="never observed together in one id: w4 and w12; merge visits"):
             residual_of(frame)
         assert residual_of(frame, structure="ar1").structure == "ar1"
         assert residual_of(frame, structure="antedependence", by=None) is not None
 
     def test_neighbours_never_seen_together(self, residual_of):
-        frame = self.rows_of(lambda who, when: when == ("w4" if int(who[1:]) < 4 else "w8"))
-        with pytest.raises(Refusal, match="w4 and w8"):
-            residual_of(frame, structure="antedependence")
+        frame = self.rows_of(lambda who, when: when == ("w4" if int(who[1:]) >= 4 else "w8"))
+        with pytest.raises(Refusal, match="in one id: 4 and 8; merge"):
+            residual_of(frame, structure="antedependence", time="week")
 
     def test_a_lag_never_seen(self, residual_of):
-        frame = self.rows_of(lambda who, when: when == ("w0" if int(who[1:]) < 4 else "w12"))
+        frame = self.rows_of(lambda who, when: when == ("w0" if int(who[1:]) >= 4 else "w12"))
         with pytest.raises(Refusal, match="3 visits apart"):
             residual_of(frame, structure="toeplitz")
 
     def test_in_one_arm_only(self, residual_of):
         frame = self.rows_of(
-            lambda who, when: int(who[1:]) % 2 == 1 and when == ("w4" if int(who[1:]) < 4 else "w12")
+            lambda who, when: int(who[1:]) % 2 == 1 and when == ("w4" if int(who[1:]) >= 4 else "w12")
         )
         assert residual_of(frame) is not None
         with pytest.raises(Refusal, match="in arm b, visits are never observed together"):
@@ -273,3 +273,26 @@ def test_absent_columns_are_named_with_their_key(residual_of):
     said = [str(problem) for problem in caught.value.problems]
     assert said[0] == "residual.time: vist: there is no column vist; did you mean visit."
     assert said[1].startswith("residual.by: amr: there is no column amr")
+
+
+def test_the_record_of_a_trial_is_json(design_of):
+    import json
+
+    from nestwise.design.description import design_record
+
+    model = {"residual": {"structure": "toeplitz", "by": "arm", "time": "visit", "variance": {"power": "x"}}}
+    design = design_of(trial(), "y ~ visit * arm", model=model, within={"id": None})
+    record = json.loads(json.dumps(design_record(design), allow_nan=False))
+    assert record["residual"] == {
+        "structure": "toeplitz",
+        "heterogeneous": False,
+        "subject": "id",
+        "n_subjects": 8,
+        "time": "visit",
+        "visits": list(VISITS),
+        "by": "arm",
+        "strata": ["a", "b"],
+        "variance": {"kind": "power", "name": "x"},
+        "n_parameters": 10,
+    }
+    assert record["means"] == [["visit", "arm"]]
