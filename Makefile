@@ -33,10 +33,12 @@ format: env-dev
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
-# Fifteen minutes: see benchmarks/README.md.
+# Half an hour: see benchmarks/README.md.
 bench: env
 	{ $(BIN)/python benchmarks/machine.py "$(NOTE)" && echo && \
 	  $(BIN)/python benchmarks/lmm.py && echo && \
+	  $(BIN)/python benchmarks/inference.py && echo && \
+	  $(BIN)/python benchmarks/memory.py && echo && \
 	  $(BIN)/python benchmarks/gallery.py; } > benchmarks/results.md.partial
 	mv benchmarks/results.md.partial benchmarks/results.md
 

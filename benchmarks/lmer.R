@@ -1,10 +1,36 @@
-# One model by lmer, twice: data file, fixed part, group, random part. Prints a line of JSON.
-suppressMessages(library(lme4))
+# One model twice: engine (lmer, lmerTest, gls), data file, formula, factors (by commas), limit. Prints JSON.
 given <- commandArgs(trailingOnly = TRUE)
-data <- read.csv(given[1])
-formula <- as.formula(sprintf("%s + (%s | %s)", given[2], given[4], given[3]))
-first <- system.time(model <- lmer(formula, data))[[3]]
-second <- if (first < as.numeric(given[5])) system.time(lmer(formula, data))[[3]] else NA
-cat(sprintf('\n{"first": %f, "second": %s, "log_likelihood": %.10f, "version": "lme4 %s, R %s.%s"}\n', first,
+engine <- given[1]
+package <- c(lmer = "lme4", lmerTest = "lmerTest", gls = "nlme")[[engine]]
+suppressMessages(library(package, character.only = TRUE))
+data <- read.csv(given[2], stringsAsFactors = TRUE)
+for (name in strsplit(given[4], ",")[[1]]) data[[name]] <- factor(data[[name]])
+formula <- as.formula(given[3])
+fit <- switch(engine,
+  lmer = function() { # estimates, standard errors, BLUPs
+    model <- lme4::lmer(formula, data)
+    vcov(model)
+    lme4::ranef(model, condVar = FALSE)
+    model
+  },
+  lmerTest = function() { # and Satterthwaite's degrees of freedom
+    model <- lmerTest::lmer(formula, data)
+    summary(model)
+    lme4::ranef(model, condVar = FALSE)
+    model
+  },
+  gls = function() { # an unstructured covariance over the visits
+    data$place <- as.integer(data$visit)
+    nlme::gls(formula, data,
+      correlation = nlme::corSymm(form = ~ place | id), weights = nlme::varIdent(form = ~ 1 | visit),
+      control = nlme::glsControl(maxIter = 500, msMaxIter = 500)
+    )
+  }
+)
+first <- system.time(model <- fit())[[3]]
+second <- if (first < as.numeric(given[5])) system.time(fit())[[3]] else NA
+cat(sprintf(
+  '\n{"first": %f, "second": %s, "log_likelihood": %.10f, "version": "%s %s, R %s.%s"}\n', first,
   if (is.na(second)) "null" else sprintf("%f", second), as.numeric(logLik(model)),
-  as.character(packageVersion("lme4")), R.version$major, R.version$minor))
+  package, as.character(packageVersion(package)), R.version$major, R.version$minor
+))

@@ -16,7 +16,7 @@ from pathlib import Path
 from time import perf_counter
 
 ROOT = Path(__file__).parents[1]
-TOOLS = ("nestwise", "numpy", "polars", "numba", "statsmodels", "pymc", "nutpie", "snakemake")
+TOOLS = ("nestwise", "numpy", "scipy", "polars", "numba", "statsmodels", "pymc", "nutpie", "snakemake")
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,21 @@ def timed(
     return Timed(wall, used.ru_utime + used.ru_stime, process.returncode, output)
 
 
-def one_thread() -> dict[str, str]:
-    """The environment, with one thread a process as the workflow has it."""
+def one_thread(caches: Path | None = None) -> dict[str, str]:
+    """The environment, with one thread a process as the workflow has it.
+
+    With a folder, byte code and Numba's compiled code are kept there, whatever the shell says of byte code:
+    empty at first, full from the second process on.
+    """
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
-    return os.environ | dict.fromkeys(names, "1")
+    environment = os.environ | dict.fromkeys(names, "1")
+    if caches is not None:
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        environment |= {
+            "PYTHONPYCACHEPREFIX": str(caches / "bytecode"),
+            "NUMBA_CACHE_DIR": str(caches / "numba"),
+        }
+    return environment
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
