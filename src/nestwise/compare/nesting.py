@@ -2,9 +2,9 @@
 
 Which models are nested is read off the names of what they estimate: fixed effects, standard deviations,
 correlations. A variance that the smaller model lacks lies on its boundary there, zero, and the reference is
-``0.5 chi2(c) + 0.5 chi2(c + 1)`` with c the covariances that go with it (rule 6). With several such variances,
-or fixed effects beside them, chi2 with as many degrees of freedom as there are parameters more is an upper
-bound of the p value, and said to be one.
+``0.5 chi2(c) + 0.5 chi2(c + 1)`` with c the covariances that go with it (rule 6). With several such
+variances, or fixed effects beside them, chi2 with as many degrees of freedom as there are parameters more is
+an upper bound of the p value, and said to be one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nestwise.numbers import p_value as p_value_text
 from nestwise.numbers import say
 
 ROUNDING = 1e-4
-"""A larger model may fall short by this in deviance, because two searches end at slightly different points."""
+"""A larger model may fall short by this in deviance: two searches end at slightly different points."""
 
 Key = tuple[str, str]
 

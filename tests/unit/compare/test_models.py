@@ -103,13 +103,13 @@ INDEPENDENT = LINE | {"sds": ["(Intercept)", "x"], "n_parameters": 5, "log_likel
 SLOPES = INDEPENDENT | {"cors": ["(Intercept):x"], "n_parameters": 6, "log_likelihood": -104.0}
 
 
-def tested(*models, method="ML"):
+def ratio_tests(*models, method="ML"):
     table = compare_models(*study(*((name, given | {"method": method}) for name, given in models)))
     return {(test.small, test.large): test for test in table.tests}, table
 
 
 def test_rule_6_nested_models_are_tested_against_the_next_one_down():
-    found, table = tested(("a", INTERCEPTS), ("b", LINE), ("c", INDEPENDENT), ("d", SLOPES))
+    found, table = ratio_tests(("a", INTERCEPTS), ("b", LINE), ("c", INDEPENDENT), ("d", SLOPES))
     assert list(found) == [("a", "b"), ("b", "c"), ("c", "d")]
     assert found["a", "b"].p_value == pytest.approx(stats.chi2.sf(4, 1))
     assert found["b", "c"].p_value == pytest.approx(stats.chi2.sf(3, 1) / 2)
@@ -120,27 +120,27 @@ def test_rule_6_nested_models_are_tested_against_the_next_one_down():
 
 
 def test_rule_6_a_variance_with_its_covariance_and_an_upper_bound():
-    found, _ = tested(("b", LINE), ("d", SLOPES))
+    found, _ = ratio_tests(("b", LINE), ("d", SLOPES))
     mixture = (stats.chi2.sf(8, 1) + stats.chi2.sf(8, 2)) / 2
     assert found["b", "d"].p_value == pytest.approx(mixture)
-    found, _ = tested(("a", INTERCEPTS), ("c", INDEPENDENT))
+    found, _ = ratio_tests(("a", INTERCEPTS), ("c", INDEPENDENT))
     assert found["a", "c"].p_value == pytest.approx(stats.chi2.sf(7, 2))
     assert "upper bound" in found["a", "c"].reference
     assert "p at most 0.030" in found["a", "c"].sentence
 
 
 def test_rule_2_reml_tests_variances_only():
-    found, table = tested(("a", INTERCEPTS), ("b", LINE), ("c", INDEPENDENT), method="REML")
+    found, table = ratio_tests(("a", INTERCEPTS), ("b", LINE), ("c", INDEPENDENT), method="REML")
     assert list(found) == [("b", "c")]
     assert any("`reml: false`" in sentence for sentence in table.sentences)
 
 
 def test_rule_3_other_rows_and_failed_searches_are_not_tested():
     other = LINE | {"hash": "other"}
-    assert tested(("a", INTERCEPTS), ("b", other))[0] == {}
-    assert tested(("a", INTERCEPTS), ("b", LINE | {"status": "not_converged"}))[0] == {}
-    assert tested(("a", INTERCEPTS), ("b", LINE | {"terms": ["x"]}))[0] == {}
-    assert tested(("a", INTERCEPTS), ("b", LINE | {"log_likelihood": -111.0}))[0] == {}
+    assert ratio_tests(("a", INTERCEPTS), ("b", other))[0] == {}
+    assert ratio_tests(("a", INTERCEPTS), ("b", LINE | {"status": "not_converged"}))[0] == {}
+    assert ratio_tests(("a", INTERCEPTS), ("b", LINE | {"terms": ["x"]}))[0] == {}
+    assert ratio_tests(("a", INTERCEPTS), ("b", LINE | {"log_likelihood": -111.0}))[0] == {}
 
 
 def test_the_conditional_aic_stands_in_the_table():
