@@ -38,7 +38,7 @@ def test_drawn_cross_products_have_the_distribution_of_rows(simulate, singletons
     """Means and covariances of [Z'y, X'y, y'y] beside those of outcomes drawn row by row."""
     design = simulate(seed=3, J=6)
     if singletons:  # groups of one row, where Z_j'Z_j has rank 1, and a predictor of groups
-        kept = np.sort(np.unique(design.random[0].codes, return_index=True)[1].tolist() + [3, 9, 12, 20])
+        kept = np.sort([*np.unique(design.random[0].codes, return_index=True)[1], 3, 9, 12, 20])
         term = replace(design.random[0], Z=design.random[0].Z[kept], codes=design.random[0].codes[kept])
         design = replace(design, y=design.y[kept], X=design.X[kept], random=(term,), rows=design.rows[kept])
     products = collapse(design)

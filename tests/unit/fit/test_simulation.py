@@ -1,4 +1,4 @@
-"""Outcomes drawn from a fit: their mean and covariance, and streams that depend on nothing but their number."""
+"""Outcomes drawn from a fit: their mean and covariance, and streams that depend on their number only."""
 
 from __future__ import annotations
 
