@@ -21,7 +21,7 @@ and 5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -148,7 +148,7 @@ def marginal_data(design: Design) -> MarginalData:
     residual = design.residual
     assert residual is not None
     model = residual_model(residual, design.weights)
-    working = working_rows(design)
+    working = working_rows(replace(design, weights=None))  # weights scale the residuals here, not the rows
     clusters = design.random[0].codes if design.random else None
     subjects = residual.subjects if model.structure != "independent" else np.arange(design.n)
     scaling = np.column_stack([model.columns, model.offset])
