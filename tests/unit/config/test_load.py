@@ -82,6 +82,51 @@ def test_the_gallery_is_valid():
         ({"title": ""}, "title"),
         ({"title": ["x"]}, "title"),
         ({"missing": {"strategies": ["magic"]}}, "'magic' is not known"),
+        ({"models__levels__weights": "w", "models__levels__sampling_error": "s"}, "keep one of them"),
+        (
+            {"models__levels__sampling_error": "s", "models__levels__residual": {"structure": "ar1"}},
+            "models.levels: sampling_error leaves no residual variance",
+        ),
+        (
+            {"models__levels__family": "poisson", "models__levels__residual": {"structure": "ar1"}},
+            "a poisson outcome has no residual variance: leave residual out",
+        ),
+        (
+            {"models__levels__family": "binomial", "models__levels__weights": "w"},
+            "a binomial outcome has no residual variance: leave weights out",
+        ),
+        (
+            {"models__levels__df": "kenward_roger", "models__levels__reml": False},
+            "corrects a REML fit: set reml: true, or choose satterthwaite",
+        ),
+        (
+            {"models__levels__df": "kenward_roger_linear", "models__levels__reml": False},
+            "corrects a REML fit",
+        ),
+        ({"models__levels__df": "kenward-roger"}, "'kenward-roger' is not known"),
+        ({"models__levels__robust": "CR4"}, "'CR4' is not known"),
+        ({"models__levels__bootstrap": -1}, "bootstrap"),
+        ({"models__levels__bootstrap": 10**9}, "bootstrap"),
+        ({"models__levels__means": ["arm"]}, "means"),
+        ({"models__levels__means": [[]]}, "an empty grid"),
+        ({"models__levels__means": [["arm", "arm"]]}, "twice in one grid"),
+        ({"models__levels__means": [["arm"], ["arm"]]}, "lists a grid twice"),
+        ({"models__levels__residual": {"structure": "un"}}, "'un' is not known"),
+        ({"models__levels__residual": {"structure": "ar1", "visit": "x"}}, "`visit` is unknown"),
+        ({"models__levels__residual": {"variance": {}}}, "exactly one of power, exponential, strata"),
+        (
+            {"models__levels__residual": {"variance": {"power": "x", "strata": "g"}}},
+            "exactly one of power, exponential, strata",
+        ),
+        (
+            {"models__levels__residual": {"heterogeneous": True, "variance": {"power": "x"}}},
+            "models.levels.residual: heterogeneous gives each visit a variance of its own",
+        ),
+        (
+            {"models__levels__residual": {"structure": "unstructured", "variance": {"power": "x"}}},
+            "unstructured gives each visit a variance of its own",
+        ),
+        ({"groups__school": {"relation": ""}}, "groups.school.relation"),
     ],
 )
 def test_each_problem_is_a_sentence_with_its_place(tmp_path, changes, said):

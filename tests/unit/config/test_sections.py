@@ -3,7 +3,7 @@ import copy
 import pytest
 
 from nestwise.config import sections
-from nestwise.config.study import Study
+from nestwise.config.study import Model, Study
 
 STUDY = {
     "title": "Pupils",
@@ -60,11 +60,41 @@ def _edited(path: tuple[str, ...], value: object) -> Study:
         (("models", "b", "priors"), {}, {"fit b pymc"} | SHOWN),
         (("models", "b", "draws"), 2000, {"fit b pymc"} | SHOWN),
         (("missing",), {"strategies": ["observed", "mi"]}, {"tables"} | SHOWN),
+        (("groups", "school", "relation"), "K.csv", {"prepare"} | SHOWN),
+        (("models", "a", "df"), "kenward_roger", {"fit a lmm"} | SHOWN),
+        (("models", "a", "robust"), "CR2", {"fit a lmm"} | SHOWN),
+        (("models", "a", "bootstrap"), 100, {"fit a lmm"} | SHOWN),
+        (("models", "a", "means"), [["x"]], {"design a", "fit a lmm"} | SHOWN),
+        (("models", "a", "weights"), "w", {"design a", "fit a lmm", "fit a pymc"} | SHOWN),
+        (("models", "a", "sampling_error"), "s", {"design a", "fit a lmm", "fit a pymc"} | SHOWN),
+        (
+            ("models", "a", "residual"),
+            {"structure": "ar1", "time": "t"},
+            {"design a", "fit a lmm", "fit a pymc"} | SHOWN,
+        ),
     ],
 )
 def test_an_edit_changes_the_sections_that_read_it_and_no_others(path, value, touched):
     before, after = _all(Study.model_validate(STUDY)), _all(_edited(path, value))
     assert {name for name in before if before[name] != after[name]} == touched
+
+
+def test_lmm_reads_the_seed_if_it_bootstraps():
+    study = _edited(("models", "a", "bootstrap"), 100)
+    before, after = _all(study, 1), _all(study, 2)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"fit a lmm", "fit a pymc", "fit b pymc"} | SHOWN
+
+
+def test_a_section_is_a_model_again():
+    """Every key that a step is given makes the model it came from."""
+    study = _edited(
+        ("models", "a", "residual"), {"structure": "ar1", "time": "t", "variance": {"power": "x"}}
+    )
+    model = study.models["a"]
+    assert Model.model_validate(sections.design_section(study, "a")).residual == model.residual
+    fitted = Model.model_validate(sections.fit_section(study, "a", "lmm", 1)["model"])
+    assert fitted == model.model_copy(update={"engines": ("lmm",)})
 
 
 def test_the_seed_is_read_by_the_bayesian_engine_and_the_report():

@@ -86,6 +86,26 @@ def test_cbind_is_an_outcome_of_two_parts():
     assert outcome.columns == ("success", "n")
 
 
+def test_memberships_are_written_as_brms_does():
+    formula = parse(
+        "y ~ x + (x | mm(s1, `2nd school`, weights = cbind(w1, w2), scale = FALSE)) + (1 | mm(a, b, c))"
+    )
+    first, second = formula.random
+    assert first.group == "mm(s1, `2nd school`)"
+    assert (first.memberships, first.shares, first.scaled) == (("s1", "2nd school"), ("w1", "w2"), False)
+    assert first.path == ()
+    assert (second.memberships, second.shares, second.scaled) == (("a", "b", "c"), (), True)
+    assert formula.groups == ("mm(s1, `2nd school`)", "mm(a, b, c)")
+    assert formula.variables == ("y", "x", "s1", "2nd school", "w1", "w2", "a", "b", "c")
+    assert formula.optional == ("s1", "2nd school", "w1", "w2", "a", "b", "c")
+    assert str(second) == "(1 | mm(a, b, c))"
+
+
+def test_columns_used_elsewhere_too_may_not_be_missing():
+    formula = parse("y ~ s1 + (w1 | mm(s1, s2, weights = cbind(w1, w2))) + (1 | s2)")
+    assert formula.optional == ("w2",)
+
+
 # text, a word of the complaint, the character it points at
 WRONG = [
     ("y", "no ~", 2),
@@ -143,6 +163,27 @@ WRONG = [
     ("y ~ offset(x):z", "offset()", 5),
     ("y ~ x - offset(z)", "offset()", 9),
     ("y ~ cbind(a, b)", "makes an outcome", 5),
+    ("cbind(a, b, c) ~ x", "number of arguments", 1),
+    ("y ~ mm(a, b)", "groups of a random term", 5),
+    ("y ~ I(mm(a, b))", "inside arithmetic", 7),
+    ("y ~ log(mm(a, b))", "inside arithmetic", 9),
+    ("mm(a, b) ~ x", "inside arithmetic", 1),
+    ("y ~ (mm(a, b) | g)", "groups of a random term", 6),
+    ("y ~ (1 | mm(a))", "number of arguments", 10),
+    ("y ~ (1 | mm())", "number of arguments", 10),
+    ("y ~ (1 | mm(a, a))", "each named once", 10),
+    ("y ~ (1 | mm(a, log(b)))", "each named once", 10),
+    ("y ~ (1 | mm(a, 2))", "each named once", 10),
+    ("y ~ (1 | mm(a, b)/c)", "not a grouping factor", 10),
+    ("y ~ (1 | c:mm(a, b))", "not a grouping factor", 12),
+    ("y ~ (1 | mm(a, b, weights = w))", "not columns bound together", 29),
+    ("y ~ (1 | mm(a, b, weights = cbind(v, w, x)))", "2 groups and 3 weights", 10),
+    ("y ~ (1 | mm(a, b, weights = cbind(v, v)))", "each named once", 10),
+    ("y ~ (1 | mm(a, b, weights = cbind(v, 2 * w)))", "each named once", 10),
+    ("y ~ (1 | mm(a, b, scale = 2))", "not TRUE or FALSE", 27),
+    ("y ~ (1 | mm(a, b, by = c))", "does not take by", 24),
+    ("y ~ (1 | mm(a, b, scale = TRUE, scale = TRUE))", "twice", 10),
+    ("y ~ (1 | mm(a, b)) + (1 | mm(a, b))", "varies twice", 35),
     ("1 ~ x", "no column", 1),
     ("(1 | g) ~ x", "left of ~", 1),
     ("y ~ x = 2", "no meaning", 7),
