@@ -198,7 +198,7 @@ ADJUSTED = [(c, m) for c, m in MODELS if "kenward_roger" in EXPECTED[c]["models"
 
 @pytest.mark.parametrize(("case", "model"), ADJUSTED)
 def test_kenward_roger(cases, case, model):
-    """pbkrtest's standard errors and df: closed forms at one optimum; df, which amplify its error, to 1e-3."""
+    """pbkrtest's standard errors, and its df to 1e-3: closed forms, at optima that differ a little."""
     from nestwise.fit.fixed_effects import fixed_effect_inference
     from nestwise.fit.lmm import solve_lmm
 

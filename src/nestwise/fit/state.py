@@ -75,9 +75,9 @@ def solve_lmm(design: Design, *, engine: str = "lmm") -> LmmState:
 
 
 def several_levels(design: Design) -> bool:
-    """Whether the design goes the way of several factors: those, memberships, known standard errors."""
-    several = len(design.factors) > 1 or any(term.membership is not None for term in design.random)
-    return several or design.sampling_error is not None
+    """Whether the design goes the way of several factors: those, memberships, relations, known errors."""
+    linked = any(term.membership is not None or term.relation is not None for term in design.random)
+    return len(design.factors) > 1 or linked or design.sampling_error is not None
 
 
 def reevaluate(design: Design, record: Mapping[str, Any]) -> float:
