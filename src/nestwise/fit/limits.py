@@ -89,8 +89,8 @@ class ProfileError(Exception):
 class Search:
     """Root finding along one quantity, each minimisation started from the last."""
 
-    def __init__(self, quantity: Quantity, optimum: float) -> None:
-        self.quantity, self.optimum = quantity, optimum
+    def __init__(self, quantity: Quantity, optimum: float, slope: float = 1e-5) -> None:
+        self.quantity, self.optimum, self.slope = quantity, optimum, slope
         self._curvature()
 
     def _curvature(self) -> None:
@@ -130,7 +130,7 @@ class Search:
             height, gradient = above(start + self.whiten @ u)
             return height, self.whiten.T @ gradient
 
-        options = {"ftol": 1e-13, "gtol": 1e-5, "maxiter": 200}
+        options = {"ftol": 1e-13, "gtol": self.slope, "maxiter": 200}
         result = minimize(whitened, np.zeros(start.size), jac=True, method="L-BFGS-B", options=options)
         if not result.fun < TOO_FAR:
             raise ProfileError("the deviance could not be evaluated")

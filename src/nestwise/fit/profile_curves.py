@@ -20,12 +20,16 @@ from nestwise.likelihood.gaussian import Products
 from nestwise.results import conform, empty
 from nestwise.vocabulary import PROFILES
 
-INSIDE = (0.35, 0.7)
-"""Points between the estimate and a limit, as shares of the way."""
-BEYOND = (1.3, 1.6)
-"""Points beyond a limit: to a zeta of about 3 for 95% limits."""
+AROUND = (0.35, 0.7, 1.3, 1.6)
+"""Points inside a limit and beyond it as shares of the way to it: to a zeta of about 3 for 95% limits."""
+AROUND_MANY = (0.5, 1.5)
+"""The same with many groups, where each point takes longer."""
+MANY = 2_000
+"""Groups (entries, once compressed) that are many."""
 TO_THE_END = (0.25, 0.5, 0.75, 1.0)
 """Points up to an end of the parameter's range that is no limit of the deviance."""
+SLOPE = 5e-3
+"""Steepest way down that is left, in coordinates of unit curvature: zeta is then right to about 1e-5."""
 UNKNOWN = (0.7, 1.4, 2.1, 2.8)
 """Points where no limit is known, in units of the distance at which zeta is about 1."""
 
@@ -59,17 +63,19 @@ def profile_curves(
     Returns
     -------
     polars.DataFrame
-        Schema `PROFILES`, about nine points a parameter in increasing order of its value; values on the
+        Schema `PROFILES`, about eleven points a parameter in increasing order of its value; values on the
         outcome's scale. A point that could not be evaluated is left out.
     """
     from scipy.special import ndtri
 
     reach = float(ndtri((1 + level) / 2))
     rows = []
+    around = AROUND_MANY if products.B.shape[0] > MANY else AROUND
     for (component, group, term), key, quantity, optimum, unit in _quantities(design, products, theta, reml):
         known = intervals.get(key)
         ends = (None, None) if known is None else (known.lower, known.upper)
-        points = _curve(quantity, optimum, [None if end is None else end / unit for end in ends], reach)
+        ends_here = [None if end is None else end / unit for end in ends]
+        points = _curve(quantity, optimum, ends_here, reach, around)
         name = {"component": component, "group": group, "term": term}
         rows += [name | {"value": value * unit, "zeta": zeta} for value, zeta in points]
     return conform(pl.DataFrame(rows, infer_schema_length=None), PROFILES) if rows else empty(PROFILES)
@@ -102,16 +108,20 @@ def _quantities(
 
 
 def _curve(
-    quantity: Quantity, optimum: float, ends: list[float | None], reach: float
+    quantity: Quantity,
+    optimum: float,
+    ends: list[float | None],
+    reach: float,
+    around: tuple[float, ...],
 ) -> list[tuple[float, float]]:
     """Points (psi, zeta) in increasing order."""
     try:
-        search = Search(quantity, optimum)
+        search = Search(quantity, optimum, SLOPE)
     except (np.linalg.LinAlgError, ProfileError):
         return []
     points = {quantity.at: 0.0}
     for side, limit, bound in zip((-1, 1), ends, (quantity.low, quantity.high), strict=True):
-        way = UNKNOWN if limit is None else (*INSIDE, *BEYOND)
+        way = UNKNOWN if limit is None else around
         length = search.width if limit is None else abs(limit - quantity.at)
         if limit is not None and np.isclose(limit, bound, rtol=1e-9, atol=1e-12):
             way = TO_THE_END
