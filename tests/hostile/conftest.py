@@ -148,12 +148,15 @@ def prepared(path: Path, results: Path) -> tuple[Any, Any]:
     from nestwise.data.contract import validate
     from nestwise.data.prepare import load_dataset, prepare, save_dataset
     from nestwise.data.read import read
-    from nestwise.data.source import locate
+    from nestwise.data.relation import read_relations
+    from nestwise.data.source import locate, locate_relations
 
     source = locate(study.data.source, path, ())
+    relations = read_relations(study.groups, locate_relations(study.groups, path, ()))
     typed = read(source, study.data, study.variables, study.groups, study.time)
     validation = validate(typed, study, source=source.name)
-    dataset = prepare(typed, validation, file.name, study.groups, study.time, study.derive)
+    about = (study.groups, study.time, study.derive)
+    dataset = prepare(typed, validation, file.name, *about, relations=relations)
     save_dataset(dataset, results / "analysis.parquet")
     return study, load_dataset(results / "analysis.parquet")
 

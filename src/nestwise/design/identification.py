@@ -32,16 +32,16 @@ def refuse_unidentified(design: ResidualDesign, fixed: int) -> None:
     visits = len(design.visit_labels)
     if (named or design.heterogeneous) and visits > MOST_VISITS:
         what = f"{design.time} has {visits:,} different values, each a visit of its own"
-        raise _refusal(design, what, "round it to planned visits, or choose ar1 with one variance")
+        raise _refusal(what, "round it to planned visits, or choose ar1 with one variance")
     if named and visits == 1:
-        raise _refusal(design, f"{design.time} has the one value {design.visit_labels[0]}", _WAYS_OUT)
+        raise _refusal(f"{design.time} has the one value {design.visit_labels[0]}", _WAYS_OUT)
     parameters = n_parameters(design)
     if parameters + fixed >= len(design.subjects):
         what = (
             f"{parameters} parameters of the residual covariance and {fixed} fixed effects cannot be "
             f"estimated from {len(design.subjects)} rows"
         )
-        raise _refusal(design, what, "choose a structure with fewer parameters")
+        raise _refusal(what, "choose a structure with fewer parameters")
     for stratum, label in enumerate(design.stratum_labels):
         inside = design.strata == stratum
         prefix = f"in {design.by} {label}, " if design.by else ""
@@ -74,7 +74,7 @@ def _refuse_lonely(design: ResidualDesign, inside: BoolArray, prefix: str) -> No
         return
     if np.bincount(design.subjects[inside]).max(initial=0) < 2:
         what = f"{prefix}every {design.subject} has one row, so residuals cannot be correlated inside it"
-        raise _refusal(design, what, "leave `residual` out, or name another subject")
+        raise _refusal(what, "leave `residual` out, or name another subject")
 
 
 def _refuse_apart(design: ResidualDesign, inside: BoolArray, prefix: str) -> None:
@@ -89,7 +89,7 @@ def _refuse_apart(design: ResidualDesign, inside: BoolArray, prefix: str) -> Non
             lags = ", ".join(str(lag) for lag in absent[:5])
             noun = "visits" if len(absent) > 1 or absent[0] > 1 else "visit"
             what = f"{prefix}no {design.subject} was seen at two visits that are {lags} {noun} apart"
-            raise _refusal(design, what, _WAYS_OUT)
+            raise _refusal(what, _WAYS_OUT)
         return
     pairs = [(i, j) for i in range(visits) for j in range(i + 1, visits) if not together[i, j]]
     if design.structure == "antedependence":
@@ -98,7 +98,7 @@ def _refuse_apart(design: ResidualDesign, inside: BoolArray, prefix: str) -> Non
         named = ", ".join(f"{labels[i]} and {labels[j]}" for i, j in pairs[:5])
         more = f" and {len(pairs) - 5} more pairs" if len(pairs) > 5 else ""
         what = f"{prefix}visits are never observed together in one {design.subject}: {named}{more}"
-        raise _refusal(design, what, _WAYS_OUT)
+        raise _refusal(what, _WAYS_OUT)
 
 
 def _together(subjects: IntArray, visits: IntArray, n_visits: int) -> BoolArray:
@@ -116,8 +116,8 @@ def _refuse_rare(design: ResidualDesign, inside: BoolArray, prefix: str) -> None
         place = int(counts.argmin())
         seen = "no row" if counts[place] == 0 else "one row"
         what = f"{prefix}{design.time} {design.visit_labels[place]} has {seen}, too few for its variance"
-        raise _refusal(design, what, "leave the visit out, or set heterogeneous: false")
+        raise _refusal(what, "leave the visit out, or set heterogeneous: false")
 
 
-def _refusal(design: ResidualDesign, what: str, way_out: str) -> Refusal:
-    return Refusal(Problem(what, f"residual.structure: {design.structure}", way_out))
+def _refusal(what: str, way_out: str) -> Refusal:
+    return Refusal(Problem(what, "the key residual.structure", way_out))

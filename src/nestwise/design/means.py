@@ -134,7 +134,7 @@ def _refuse_unknown(asked: Sequence[tuple[str, ...]], predictors: Sequence[str])
     problems = [
         Problem(
             f"{shortened(name, 80)} is not among the predictors of the fixed part",
-            "means",
+            "the key means",
             f"use predictors ({listed}), or add it to the formula",
         )
         for name in dict.fromkeys(name for by in asked for name in by)
@@ -152,7 +152,7 @@ def _axis(name: str, column: Column, *, spans: bool, factor: bool) -> _Axis:
         if len(distinct) > MOST_VALUES and spans and not factor:
             what = f"{name} has {len(distinct):,} different values and cannot span a grid of means"
             way_out = f"use a variable of at most {MOST_VALUES} values, or leave it at its mean"
-            raise Refusal(Problem(what, "means", way_out))
+            raise Refusal(Problem(what, "the key means", way_out))
         return _Axis(tuple(number_text(float(value)) for value in distinct), distinct)
     return _Axis(("",), np.array([column.values.mean()]))
 
@@ -174,7 +174,7 @@ def _grid(  # noqa: PLR0917 (what `means_grids` found once for all grids)
     if points > MOST_POINTS:
         what = f"the reference grid of {' and '.join(by)} would hold {points:,} points"
         raise Refusal(
-            Problem(what, "means", "use fewer factors in the fixed part, or declare them continuous")
+            Problem(what, "the key means", "use fewer factors in the fixed part, or declare them continuous")
         )
     cells = prod(len(axes[name].values) for name in by)
     places = np.indices([len(axis.values) for axis in axes.values()]).reshape(len(axes), points)

@@ -39,7 +39,7 @@ def row_precision(frame: pl.DataFrame, name: str | None, key: str, rows: IntArra
     if name is None:
         return None
     series = frame[name]
-    where = f"{key}: {name}"
+    where = f"the key {key}"
     noun, nothing = _KEYS[key]
     if not series.dtype.is_numeric():
         what = f"{name} holds no numbers and cannot be a {noun}"

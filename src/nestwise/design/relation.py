@@ -39,7 +39,7 @@ def group_relation(
     relation = relations.get(factor.name)
     if relation is None:
         return None
-    where = f"groups.{factor.name}.relation"
+    where = f"the key groups.{factor.name}.relation"
     if len(factor.labelled_by) > 1:
         what = f"ids of {factor.name} restart inside {factor.keys[-2]}, and a relation needs one name a group"
         raise Refusal(Problem(what, where, f"give the groups of {factor.name} ids of their own"))

@@ -73,7 +73,7 @@ def residual_subject(residual: Residual | None, formula: Formula, dataset: Datas
         if lowest
         else "residuals are correlated inside a group, and no group is declared"
     )
-    raise Refusal(Problem(what, "residual", "name it: residual: {subject: ...}"))
+    raise Refusal(Problem(what, "the key residual", "name it: residual: {subject: ...}"))
 
 
 def residual_columns(residual: Residual | None, dataset: Dataset) -> dict[str, str]:
@@ -104,7 +104,7 @@ def _time_column(residual: Residual, dataset: Dataset) -> str | None:
     if dataset.time is None:
         asks = residual.structure if residual.structure in VISITED else "a variance for each visit"
         what = f"{asks} needs visits, and neither residual.time nor the study's time names their column"
-        raise Refusal(Problem(what, "residual.time", "name the column of the visits"))
+        raise Refusal(Problem(what, "the key residual.time", "name the column of the visits"))
     return dataset.time
 
 
@@ -185,7 +185,7 @@ def _visits(frame: pl.DataFrame, time: str) -> tuple[IntArray, tuple[str, ...], 
         distinct, codes = np.unique(series.cast(pl.Float64).to_numpy(), return_inverse=True)
         if not np.isfinite(distinct).all():
             what = f"the time {time} is infinite in some row"
-            raise Refusal(Problem(what, "residual.time", "correct it, or declare it missing"))
+            raise Refusal(Problem(what, "the key residual.time", "correct it, or declare it missing"))
         return codes.astype(np.int64), tuple(number_text(float(value)) for value in distinct), distinct
     if series.dtype.is_temporal():
         moments = series.cast(pl.Datetime("us")).dt.timestamp("us").to_numpy().astype(np.float64)
@@ -221,7 +221,7 @@ def _refuse_repeated(  # noqa: PLR0917 (codes with their labels)
     way_out = (
         f"keep one row a {factor} and visit, or name the factor that tells them apart as residual.subject"
     )
-    raise Refusal(Problem(what, "residual", way_out))
+    raise Refusal(Problem(what, "the key residual", way_out))
 
 
 def _strata(frame: pl.DataFrame, by: str | None) -> tuple[IntArray, tuple[str, ...]]:
@@ -245,14 +245,16 @@ def _refuse_varying(  # noqa: PLR0917 (codes with their labels)
         row = wrong[0]
         who = subjects[row]
         what = f"{by} varies inside {factor} {names[who]}: {labels[strata[row]]} and {labels[own[who]]}"
-        raise Refusal(Problem(what, "residual.by", f"choose strata that are constant within {factor}"))
+        raise Refusal(
+            Problem(what, "the key residual.by", f"choose strata that are constant within {factor}")
+        )
 
 
 def _variance_function(residual: Residual, rows: AnalysisSet) -> VarianceFunction | None:
     if residual.variance is None:
         return None
     kind, name = _variance(residual)
-    where = f"residual.variance.{kind}"
+    where = f"the key residual.variance.{kind}"
     series = rows.frame[name]
     if kind == "strata":
         codes, labels = level_codes(series)
@@ -273,7 +275,7 @@ def _variance_function(residual: Residual, rows: AnalysisSet) -> VarianceFunctio
 
 
 def _in_range(values: FloatArray, name: str, kind: str, rows: IntArray) -> FloatArray:
-    where = f"residual.variance.{kind}"
+    where = f"the key residual.variance.{kind}"
     wrong = ~np.isfinite(values) if kind == "exponential" else ~(np.isfinite(values) & (values > 0))
     if wrong.any():
         some = ", ".join(str(row) for row in rows[wrong][:5]) + (", ..." if wrong.sum() > 5 else "")
@@ -306,7 +308,7 @@ def _refuse_absorbed(design: ResidualDesign, random: Sequence[RandomTerm]) -> No
                 f"varies by {term.group}: the two cannot be told apart"
             )
             way_out = f"leave the term of {term.group} out, or choose the structure ar1 or independent"
-            raise Refusal(Problem(what, "residual.structure", way_out))
+            raise Refusal(Problem(what, "the key residual.structure", way_out))
 
 
 def _same_groups(codes: IntArray, subjects: IntArray) -> bool:

@@ -80,7 +80,7 @@ def read_source(
     unknown = [name for name in columns if name not in known]
     if unknown:
         text = formula_place(formula.text)
-        places = {name: f"{key}: {shortened(name, 80)}" for name, key in (keys or {}).items()}
+        places = {name: f"the key {key}" for name, key in (keys or {}).items()}
         places |= dict.fromkeys(formula.variables, text)
         raise FormulaError([_unknown_column(name, known, places.get(name, text)) for name in unknown])
     frame = dataset.frame.select(pl.col(ROW).cast(pl.Int64), *(pl.col(name) for name in columns)).collect()

@@ -143,21 +143,27 @@ def _criterion(tau: float, y: FloatArray, s: FloatArray, *, reml: bool) -> float
     return float(-0.5 * value)
 
 
+def _slope(tau: float, y: FloatArray, s: FloatArray, *, reml: bool) -> float:
+    """Derivative of the log-likelihood in tau^2, times two."""
+    precision = 1.0 / (s**2 + tau**2)
+    mean = precision @ y / precision.sum()
+    value = precision**2 @ (y - mean) ** 2 - precision.sum()
+    if reml:
+        value += precision @ precision / precision.sum()
+    return float(value)
+
+
 def _between(y: FloatArray, s: FloatArray, *, reml: bool) -> float:
     """The best tau: a grid first, because the likelihood may have several tops, then the top's own summit."""
-    spread = max(float(np.ptp(y)), float(s.max()))
-    grid = np.concatenate([[0.0], np.geomspace(*_RANGE, _GRID) * spread])
-    values = np.array([_criterion(tau, y, s, reml=reml) for tau in grid])
-    best = int(values.argmax())
-    low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    found = optimize.minimize_scalar(
-        lambda tau: -_criterion(tau, y, s, reml=reml),
-        bounds=(low, high),
-        method="bounded",
-        options={"xatol": 1e-10 * spread},
-    )
-    # at tau = 0 the likelihood is flat in tau: nothing within the first step of the grid is told from 0
-    return float(found.x) if -found.fun > values[0] and best > 1 else 0.0
+    size = max(float(np.ptp(y)), float(s.max()))
+    y, s = y / size, s / size
+    grid = np.concatenate([[0.0], np.geomspace(*_RANGE, _GRID)])
+    best = int(np.argmax([_criterion(tau, y, s, reml=reml) for tau in grid]))
+    low, high = grid[max(best - 1, 0)], grid[min(best + 1, _GRID)]
+    rises, falls = _slope(low, y, s, reml=reml) > 0, _slope(high, y, s, reml=reml) < 0
+    if not (rises and falls):
+        return size * float(grid[best])  # 0, or a second top nearer than the grid can tell
+    return size * float(optimize.brentq(lambda tau: _slope(tau, y, s, reml=reml), low, high, xtol=1e-15))
 
 
 def shrinkage_table(labels: Sequence[str], y: FloatArray, s: FloatArray) -> pl.DataFrame:

@@ -56,7 +56,7 @@ class TestPrecision:
             design_of(FRAME, "y ~ 1 + (1 | g)", model={key: "g"})
 
     def test_an_absent_column_is_named_with_its_key(self, design_of, key):
-        with pytest.raises(FormulaError, match=rf"{key}: ww: there is no column ww; did you mean w"):
+        with pytest.raises(FormulaError, match=rf"the key {key}: there is no column ww; did you mean w"):
             design_of(FRAME | {"z": FRAME["w"]}, "y ~ 1", model={key: "ww"})
 
 

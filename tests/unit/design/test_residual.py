@@ -271,8 +271,8 @@ def test_absent_columns_are_named_with_their_key(residual_of):
     with pytest.raises(FormulaError) as caught:
         residual_of(time="vist", by="amr")
     said = [str(problem) for problem in caught.value.problems]
-    assert said[0] == "residual.time: vist: there is no column vist; did you mean visit."
-    assert said[1].startswith("residual.by: amr: there is no column amr")
+    assert said[0] == "the key residual.time: there is no column vist; did you mean visit."
+    assert said[1].startswith("the key residual.by: there is no column amr")
 
 
 def test_the_record_of_a_trial_is_json(design_of):
