@@ -11,6 +11,7 @@ from nestwise.config.study import DegreesOfFreedom, Sandwich
 from nestwise.design.record import Design
 from nestwise.errors import Refusal
 from nestwise.fit.clusters import MarginalCovariance, independent_clusters, lmm_covariance
+from nestwise.fit.conditional_aic import conditional_aic, conditional_rows
 from nestwise.fit.fixed_effects import METHOD_WORDS, FixedInference, fixed_effect_inference
 from nestwise.fit.inference import information, t_rows
 from nestwise.fit.influence import influence, influence_by_clusters, influence_frame
@@ -31,12 +32,16 @@ from nestwise.fit.r2 import r2_rows
 from nestwise.fit.sandwich import robust_covariance, robust_rows, robust_warnings
 from nestwise.fit.state import LmmState, solve_lmm, verdict
 from nestwise.fit.tests import term_tests
+from nestwise.fit.variance_tests import variance_tests
 from nestwise.likelihood.crossproducts import CrossProducts
 from nestwise.likelihood.moments import work
-from nestwise.results import Estimate, Fit, Status
+from nestwise.results import Estimate, Fit, Status, empty
+from nestwise.vocabulary import PROFILES
 
 COSTLY = 1e8
 """Beyond this many multiplications an evaluation, intervals that need hundreds of them are left out."""
+MANY_ROWS = 20_000
+"""Beyond this many rows, tests of variances and the conditional AIC are left out."""
 LARGE_CLUSTER = 1_000
 """Rows that hang together, beyond which leaving each group out in turn takes longer than the fit."""
 
@@ -65,7 +70,7 @@ def fit_lmm(
     bootstrap : int
         Refits of the parametric bootstrap.
     seed : int
-        Of the bootstrap.
+        Root seed of the bootstrap and of simulated null distributions.
 
     Returns
     -------
@@ -84,16 +89,17 @@ def fit_lmm(
         return fit_mmrm(design, level, df=df, robust=robust)
     state = solve_lmm(design)
     fit = _with_clusters(_fit(design, state, df, level), design, state, robust, level)
+    fit = _with_simpler_models(fit, design, state, seed)
     record = dict(fit.record)
     if fit.status is Status.SINGULAR:
         record["ladder"] = ladder(design, state)
     warnings = fit.warnings
-    if bootstrap and isinstance(state.products, CrossProducts):
+    if bootstrap and work(state.products) <= COSTLY:
         from nestwise.fit.bootstrap import bootstrap as run_bootstrap  # compiled code: slow to import
 
         record["bootstrap"] = run_bootstrap(design, state, bootstrap, seed, level).record
     elif bootstrap:
-        warnings += ("The bootstrap takes one grouping factor so far: none was drawn.",)
+        warnings += ("No bootstrap was drawn: with so many crossed groups it takes hours.",)
     return replace(fit, record=record, warnings=warnings, seconds=perf_counter() - began)
 
 
@@ -125,7 +131,9 @@ def _fit(design: Design, state: LmmState, df: DegreesOfFreedom, level: float) ->
         means=means_frame(design.means, inference, level),
         profiles=profile_curves(
             design, state.compressed, optimum.theta, intervals, reml=design.reml, level=level
-        ),
+        )
+        if intervals
+        else empty(PROFILES),
         record={
             "optimisation": optimum.record,
             "theta": solution.theta.tolist(),
@@ -159,6 +167,16 @@ def _fixed_rows(
 ) -> tuple[Estimate, ...]:
     beta = state.solution.beta
     return t_rows(design.names, beta, inference.std_error, inference.t(np.eye(beta.size)), level)
+
+
+def _with_simpler_models(fit: Fit, design: Design, state: LmmState, seed: int) -> Fit:
+    """Tests of what varies, and the conditional AIC, where neither takes longer than the fit."""
+    if design.n > MANY_ROWS or work(state.compressed) > COSTLY or not state.optimum.converged:
+        return fit
+    fit = replace(fit, tests=(*fit.tests, *variance_tests(design, state, seed)))
+    if int(np.bincount(independent_clusters(design)).max()) > LARGE_CLUSTER:
+        return fit
+    return replace(fit, estimates=(*fit.estimates, *conditional_rows(conditional_aic(design, state))))
 
 
 def _with_clusters(fit: Fit, design: Design, state: LmmState, robust: Sandwich | None, level: float) -> Fit:

@@ -36,7 +36,7 @@ from nestwise.results import Estimate, Fit, Status
 
 MOST_PROFILED = 6
 """Intervals are profiles with at most this many covariance parameters."""
-COSTLY = 2_000_000
+COSTLY = 200_000
 """... and at most this many numbers in the data; otherwise they follow from the curvature."""
 
 

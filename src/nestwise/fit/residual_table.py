@@ -64,14 +64,13 @@ def quantities(residual: ResidualDesign, model: ResidualModel) -> Quantities:
 def correlation_pairs(model: ResidualModel) -> list[tuple[int, int]]:
     """Pairs of visits whose correlation is reported in each stratum."""
     T = model.T
-    return {
-        "independent": [],
-        "compound_symmetry": [(0, 1)],
-        "ar1": [(0, 1)],
-        "toeplitz": [(0, lag) for lag in range(1, T)],
-        "antedependence": [(t, t + 1) for t in range(T - 1)],
-        "unstructured": [(t, u) for t in range(T) for u in range(t + 1, T)],
-    }[model.structure]
+    if model.structure == "unstructured":
+        return [(t, u) for t in range(T) for u in range(t + 1, T)]
+    if model.structure == "antedependence":
+        return [(t, t + 1) for t in range(T - 1)]
+    if model.structure == "toeplitz":
+        return [(0, lag) for lag in range(1, T)]
+    return [] if model.structure == "independent" else [(0, 1)]
 
 
 def _pair_words(
@@ -242,8 +241,8 @@ def residual_record(
         "subject": residual.subject,
         "time": residual.time,
         "by": residual.by,
-        "visits": list(residual.visit_labels),
-        "times": residual.times.tolist(),
+        "visits": list(residual.visit_labels[:MOST_IN_RECORD]),
+        "times": residual.times[:MOST_IN_RECORD].tolist(),
         "strata": [],
     }
     if residual.variance is not None:

@@ -12,6 +12,6 @@ In reading order:
 - `gaussian`: the profiled deviance and its gradient, fixed effects and sigma at their best.
 - `moments`: second moments of the random effects given the data.
 - `correlation`, `residual`, `frames`, `whitening`: the covariance of residuals inside subjects, its
-  parameters, and how it is taken out of the rows; `marginal`: the likelihood with it, alone or beside random effects.
+- `correlation`, `residual`, `frames`, `whitening`: covariance of residuals inside subjects, its parameters,
 - `conditional`: the log density given all parameters, random effects integrated out and drawn afterwards.
 """

@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from nestwise.fit.lmm import fit_lmm
-from nestwise.fit.state import solve_lmm
 from nestwise.fit.pooled import fit_pooled
 from nestwise.fit.pooling import fixed_lines, pooling_factors
+from nestwise.fit.state import solve_lmm
 from nestwise.fit.unpooled import fit_unpooled
 from nestwise.results import conform, groups_frame
 from nestwise.vocabulary import GROUPS

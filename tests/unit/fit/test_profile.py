@@ -8,8 +8,8 @@ from scipy.optimize import minimize
 
 from nestwise.fit.limits import Quantity, limits
 from nestwise.fit.lmm import fit_lmm
-from nestwise.fit.state import solve_lmm
 from nestwise.fit.profile import profile_intervals
+from nestwise.fit.state import solve_lmm
 from nestwise.likelihood.gaussian import constant, criterion
 
 RISE = 3.841458820694124
@@ -72,7 +72,10 @@ def test_correlation_with_an_sd_that_may_be_zero(make_design):
     y = rng.normal(size=8)[codes] + 0.1 * rng.normal(size=8)[codes] * x + rng.normal(size=32)
     found = intervals(make_design(y, both, ("g", codes, both, True)))
     assert found["sd", "g", "x"].lower == 0
-    assert (found["cor", "g", "(Intercept)", "x"].lower, found["cor", "g", "(Intercept)", "x"].upper) == (-1, 1)
+    assert (found["cor", "g", "(Intercept)", "x"].lower, found["cor", "g", "(Intercept)", "x"].upper) == (
+        -1,
+        1,
+    )
 
 
 def test_sigma_of_a_balanced_one_way_layout(make_design):

@@ -11,8 +11,8 @@ import pytest
 from nestwise.errors import Refusal
 from nestwise.likelihood.compression import compress, groups_last
 from nestwise.likelihood.crossproducts import collapse, with_original_columns
-from nestwise.likelihood.working import lambda_pattern
 from nestwise.likelihood.gaussian import constant, criterion, deviance
+from nestwise.likelihood.working import lambda_pattern
 
 
 def working_rows(design, products):
