@@ -34,6 +34,8 @@ from nestwise.fit.tests import term_tests
 from nestwise.likelihood.marginal import MarginalData, marginal
 from nestwise.results import Estimate, Fit, Status
 
+NO_CORRELATION = 1e-3
+"""An AR(1) correlation below this, where it cannot be negative, is 0."""
 MOST_PROFILED = 6
 """Intervals are profiles with at most this many covariance parameters."""
 COSTLY = 200_000
@@ -144,6 +146,13 @@ def _verdict(design: Design, state: MmrmState) -> tuple[Status, str | None, tupl
             + (" or fewer random effects." if design.random else ".")
         )
         return Status.SINGULAR, reason, (reason,)
+    model = state.data.model
+    if model.structure == "ar1" and not model.signed and model.rho(state.phi)[0].min() < NO_CORRELATION:
+        warning = (
+            "The correlation rho is estimated as 0: between such times it can be no less, and the residuals "
+            "may as well be independent; it has no interval."
+        )
+        return Status.OK, None, (warning,)
     values = np.linalg.eigvalsh(state.minimum.hessian)
     if values[0] < FLAT * values[-1]:
         warning = (

@@ -11,7 +11,7 @@ In reading order:
 - `crossed`: cross-products and equations of several factors, nested or crossed.
 - `gaussian`: the profiled deviance and its gradient, fixed effects and sigma at their best.
 - `moments`: second moments of the random effects given the data.
-- `correlation`, `residual`, `frames`, `whitening`: the covariance of residuals inside subjects, its
 - `correlation`, `residual`, `frames`, `whitening`: covariance of residuals inside subjects, its parameters,
+  and how it is taken out of the rows; `marginal`: the likelihood with it.
 - `conditional`: the log density given all parameters, random effects integrated out and drawn afterwards.
 """

@@ -66,8 +66,6 @@ STRUCTURES = {
     "three": lambda **k: design(term("c", ACROSS), term("a", OUTER, BOTH), term("a:b", WITHIN), **k),
     "members": lambda **k: design(term("c", ACROSS, membership=MEMBERS), **k),
     "members_slopes": lambda **k: design(term("c", ACROSS, BOTH, membership=MEMBERS), term("a", OUTER), **k),
-    "relation": lambda **k: design(term("a", OUTER, relation=RELATION), **k),
-    "relation_slopes": lambda **k: design(term("a", OUTER, BOTH, relation=RELATION), term("c", ACROSS), **k),
 }
 ROWS = {
     "plain": {},
@@ -77,8 +75,8 @@ ROWS = {
 }
 CASES = [
     *((structure, "plain") for structure in STRUCTURES),
-    *((structure, "weights") for structure in ("one", "nested", "crossed_slopes", "members", "relation")),
-    *((structure, "known") for structure in ("one", "nested", "crossed_slopes", "members", "relation")),
+    *((structure, "weights") for structure in ("one", "nested", "crossed_slopes", "members")),
+    *((structure, "known") for structure in ("one", "nested", "crossed_slopes", "members")),
     ("three", "offset"),
 ]
 

@@ -306,6 +306,29 @@ def test_visits_that_copy_each_other_are_singular():
     assert fit.reason
 
 
+def test_no_correlation_between_unequal_times_is_told():
+    design = trial("ar1")
+    draw = np.random.default_rng(3)
+    e = draw.normal(size=design.n)
+    who = design.residual.subjects
+    e -= (np.bincount(who, e) / np.bincount(who))[who]  # deviations from a mean are correlated negatively
+    residual = replace(design.residual, times=np.array([0.0, 1.2, 2.3, 3.9]))
+    fit = fit_mmrm(replace(design, y=e, residual=residual))
+    assert fit.converged
+    assert rows(fit)["rho"].estimate == pytest.approx(0, abs=1e-3)
+    assert any("rho is estimated as 0" in warning for warning in fit.warnings)
+
+
+def test_a_negative_correlation_between_equal_times_is_found():
+    draw = np.random.default_rng(3)
+    design = trial("ar1", missing=0.0)
+    e = draw.normal(size=(40, T))
+    for t in range(1, T):
+        e[:, t] = -0.6 * e[:, t - 1] + 0.8 * e[:, t]
+    rho = rows(fit_mmrm(replace(design, y=e.ravel())))["rho"]
+    assert rho.lower < -0.6 < rho.upper < 0
+
+
 def site_random(design):
     return with_intercept(design, design.residual.visits)
 
