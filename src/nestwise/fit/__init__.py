@@ -8,8 +8,8 @@ In reading order:
   `residual_starts`, `search`, `marginal_solution`: from what cannot be asked to the optimum;
   `residual_covariance`, `residual_table`: its derivatives for inference, its rows and matrices.
 - `pooled`, `unpooled`: complete and no pooling.
-- `state`, `ladder`, `quantities`: a maximised likelihood and its verdict, simpler models of a singular fit, the
-  tidy rows.
+- `state`, `ladder`, `quantities`: a maximised likelihood and its verdict, simpler models of a singular fit,
+  the tidy rows.
 - `refusals`: what cannot be answered, said before any work is done.
 - `sweep`, `optimise`, `solution`: the groups' own regressions, the search, the estimates at the optimum.
 - `fixed_effects`: t and F tests of contrasts by any method; `satterthwaite`, `kenward_roger` and
