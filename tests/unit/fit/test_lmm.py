@@ -246,7 +246,7 @@ def test_units_of_the_outcome(simulate):
         assert other.status == Status.OK
         for key, row in rows(other).items():
             factor = scale if key[0] in ("fixed", "sd", "residual") else 1.0
-            shift = 2 * other.n_obs * np.log(scale) if key[2] == "caic" else 0.0  # a density's units
+            shift = 2 * other.n_obs * np.log(scale) if key[-1] == "caic" else 0.0  # a density's units
             expected = factor * base[key].estimate + shift
             assert row.estimate == pytest.approx(expected, rel=1e-5, abs=1e-5 * factor)
             if row.df is not None:
