@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def page(folder: Path, described, values) -> str:
     from nestwise.report.render import render
     from nestwise.results import save_fit
     from nestwise.storage import read_json, write_json, write_parquet
-    from nestwise.tables import save_tables, stack
+    from nestwise.tables import Tables, save_tables, stack
 
     pl.DataFrame({name: list(cells) for name, cells in values.items()}).write_csv(folder / "data.csv")
     path = folder / "hostile.yaml"
@@ -82,7 +83,7 @@ def page(folder: Path, described, values) -> str:
         for engine in model.engines:
             fits.append(results / f"fits/{name}.{engine}")
             save_fit(fit_model(dataset, name, model, engine, seed=1), fits[-1])
-    tables = {name: str(results / f"{name}.parquet") for name in ("estimates", "fits", "groups")}
+    tables = {table.name: str(results / f"{table.name}.parquet") for table in fields(Tables)}
     save_tables(stack(fits, strategies=["observed"]), **tables)
     write_parquet(results / "comparison.parquet", compare_saved(fits))
     write_parquet(results / "checks.parquet", diagnose_saved(fits, designs, dataset))

@@ -1,4 +1,4 @@
-"""Marginal means by emmeans, R2 by performance, the bootstrap by lme4: numbers of R on the same data.
+"""Marginal means by emmeans, R2 by performance, bootstraps by lme4, pbkrtest and RLRsim, on the same data.
 
 Tolerances, and why:
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from nestwise.design.grid import MeansGrid
 from nestwise.design.record import Design, RandomTerm, RowFlow
 from nestwise.fit.bootstrap import bootstrap
 from nestwise.fit.fixed_effects import fixed_effect_inference
+from nestwise.fit.likelihood_ratio import bootstrap_test
 from nestwise.fit.means import means_frame
 from nestwise.fit.r2 import r2_rows
 from nestwise.fit.state import solve_lmm
@@ -190,3 +192,24 @@ def test_bootstrap_distribution(name, sets):
         slack = 3 * said["sd"] / np.sqrt(sets) if sets < 10_000 else 1e-3 * said["sd"]
         for end, value in (("lower", row.lower), ("upper", row.upper)):
             assert said[end]["low"] - slack <= value <= said[end]["high"] + slack, (said["name"], end)
+
+
+def test_a_variance_by_simulation_beside_rlrsim():
+    """Rule 6: the exact null distribution of the restricted statistic, 20,000 sets."""
+    said = expected("likelihood_ratio")["dyestuff"]
+    large = two_factors("Dyestuff", "Yield", "Batch")
+    found = bootstrap_test(replace(large, random=()), None, large, solve_lmm(large), 20_000, seed=3)
+    assert found.statistic == pytest.approx(said["statistic"], abs=1e-4)
+    error = np.sqrt(said["p_value"] * (1 / 20_000 + 1 / said["sets"]))
+    assert found.p_value == pytest.approx(said["p_value"], abs=4 * error)
+
+
+def test_one_of_two_factors_beside_pbkrtest():
+    """Rule 6: PBmodcomp's parametric bootstrap by maximum likelihood."""
+    said = expected("likelihood_ratio")["pastes"]
+    large = replace(two_factors("Pastes", "strength", "batch", "sample"), reml=False)
+    small = replace(large, random=large.random[1:])
+    found = bootstrap_test(small, solve_lmm(small), large, solve_lmm(large), 300, seed=3)
+    assert found.statistic == pytest.approx(said["statistic"], abs=1e-4)
+    error = np.sqrt(0.25 * (1 / 300 + 1 / said["sets"]))
+    assert found.p_value == pytest.approx(said["p_value"], abs=4 * error)

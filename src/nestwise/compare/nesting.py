@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from nestwise.fit.variance_tests import mixture_p_value
+from nestwise.fit.chi_bar import mixture_p_value
 from nestwise.numbers import p_value as p_value_text
 from nestwise.numbers import say
 

@@ -14,14 +14,15 @@ In reading order:
 - `sweep`, `optimise`, `solution`: the groups' own regressions, the search, the estimates at the optimum.
 - `fixed_effects`: t and F tests of contrasts by any method; `satterthwaite`, `kenward_roger` and
   `between_within` are the methods, `clusters` and `covariance_information` what they need of a model.
-- `tests`, `variance_tests`: F tests of the terms of the formula, boundary tests of what varies;
+- `tests`, `variance_tests`, `chi_bar`: F tests of the terms of the formula, boundary tests of what varies;
   `sandwich`: cluster-robust standard errors; `conditional_aic`: how well known groups are predicted.
 - `inference`, `profile`, `limits`: degrees of freedom and tests, profile intervals and their root finding.
 - `levels`: several grouping factors: shares of the variance, effects of every level.
 - `empirical_bayes`: summaries with known standard errors, James-Stein beside empirical Bayes.
 - `pooling`, `partition`, `predictions`: the three poolings of each group, shares of variance, expected rows.
 - `simulation`: outcomes drawn from a fit; `bootstrap`: the parametric bootstrap, with `replicates` (drawn
-  cross-products), `refit`, `descent` and `refit_crossed` (thousands of refits a minute).
+  cross-products), `refit`, `descent` and `refit_crossed` (thousands of refits a minute);
+  `likelihood_ratio`: likelihood-ratio tests by simulation.
 - `prediction`: known, new and typical groups, with confidence and prediction intervals.
 - `influence`, `means`, `r2`, `profile_curves`: groups left out, marginal means and contrasts, variance
   explained, profiles as curves.

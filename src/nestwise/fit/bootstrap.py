@@ -23,7 +23,8 @@ from nestwise.fit.replicates import draw, sampler
 from nestwise.fit.simulation import simulated_sets
 from nestwise.likelihood.crossed import CrossedProducts
 from nestwise.likelihood.crossproducts import CrossProducts
-from nestwise.likelihood.gaussian import Products, criterion
+from nestwise.likelihood.gaussian import criterion
+from nestwise.likelihood.products import Products
 from nestwise.results import Estimate
 
 if TYPE_CHECKING:

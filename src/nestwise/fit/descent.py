@@ -247,5 +247,9 @@ def minimise(  # noqa: PLR0917
             inverse += scale / along * np.outer(moved, moved)
             inverse -= (np.outer(left, moved) + np.outer(moved, left)) / along
             fresh = False
+        elif along < 0.0:
+            # uphill curvature, as beside a variance of zero: what lies ahead is farther than thought
+            inverse *= 4.0
+            fresh = False
         theta[:], slope[:], value, sigma = trial, ahead, after, sigma_after
     return value, sigma, False, evaluations

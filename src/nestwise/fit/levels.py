@@ -10,7 +10,7 @@ from nestwise.design.group_level import group_level_parts
 from nestwise.design.record import Design, Factor
 from nestwise.fit.pooling import complete_pooling
 from nestwise.fit.solution import FactorEffects, LmmSolution
-from nestwise.likelihood.gaussian import Products
+from nestwise.likelihood.products import Products
 from nestwise.results import Estimate
 from nestwise.vocabulary import INTERCEPT
 

@@ -32,7 +32,8 @@ from nestwise.fit.residual_table import profiled, quantities, residual_record, r
 from nestwise.fit.sandwich import robust_covariance, robust_rows, robust_warnings
 from nestwise.fit.tests import term_tests
 from nestwise.likelihood.marginal import MarginalData, marginal
-from nestwise.results import Estimate, Fit, Status
+from nestwise.results import Estimate, Fit, Status, empty
+from nestwise.vocabulary import GROUPS
 
 NO_CORRELATION = 1e-3
 """An AR(1) correlation below this, where it cannot be negative, is 0."""
@@ -224,7 +225,7 @@ def _random_rows(
 def _group_rows(design: Design, state: MmrmState) -> pl.DataFrame:
     """Predicted random effects of each group; without random terms no rows."""
     if not design.random:
-        return pl.DataFrame()
+        return empty(GROUPS)
     b, covariance = random_effects(state)
     factor = design.factors[0]
     J, q = b.shape

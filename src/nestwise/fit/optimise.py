@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from nestwise.arrays import FloatArray
-from nestwise.likelihood.gaussian import Products, constant, criterion, deviance
+from nestwise.likelihood.gaussian import constant, criterion, deviance
 from nestwise.likelihood.moments import second_moments, work
+from nestwise.likelihood.products import Products
 
 Objective = Callable[[FloatArray], tuple[float, FloatArray]]
 

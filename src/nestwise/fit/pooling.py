@@ -12,7 +12,7 @@ from nestwise.design.group_level import group_level_parts
 from nestwise.design.record import Design
 from nestwise.fit.sweep import Swept
 from nestwise.likelihood.crossproducts import CrossProducts
-from nestwise.likelihood.gaussian import Products
+from nestwise.likelihood.products import Products
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ from nestwise.fit.satterthwaite import STEP, theta_moments
 from nestwise.fit.state import LmmState
 from nestwise.likelihood.crossed import CrossedProducts, CrossedReduced
 from nestwise.likelihood.factorisation import solve
-from nestwise.likelihood.gaussian import Equations, Products, criterion, reduce
+from nestwise.likelihood.gaussian import Equations, criterion, reduce
+from nestwise.likelihood.products import Products
 
 ENDLESS = 1e10
 """So many degrees of freedom that t is z to the last digit."""

@@ -20,7 +20,8 @@ from nestwise.arrays import FloatArray
 from nestwise.design.record import Design
 from nestwise.fit.limits import Interval, Quantity, Value, limits
 from nestwise.fit.optimise import triangular
-from nestwise.likelihood.gaussian import Products, criterion
+from nestwise.likelihood.gaussian import criterion
+from nestwise.likelihood.products import Products
 
 ZERO = 1e-8
 """A standard deviation below this has no correlations."""

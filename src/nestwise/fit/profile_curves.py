@@ -16,7 +16,7 @@ from nestwise.arrays import FloatArray
 from nestwise.design.record import Design
 from nestwise.fit import profile
 from nestwise.fit.limits import Interval, ProfileError, Quantity, Search
-from nestwise.likelihood.gaussian import Products
+from nestwise.likelihood.products import Products
 from nestwise.results import conform, empty
 from nestwise.vocabulary import PROFILES
 

@@ -21,6 +21,8 @@ from nestwise.likelihood.working import Pattern
 
 NEARLY_SINGULAR = 0.05
 """An end with a diagonal element of Lambda below this is tried from other starts."""
+SAME = 1e-7
+"""Deviances that differ by less belong to one end."""
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -55,7 +57,8 @@ def _refit_all(  # noqa: PLR0917
                 starts[i], curvature, rows, cols, A, B, G, n, reml, known, C, H, end, coefficients
             )
             found[s, 3] += evaluations
-            if value < found[s, 0] - 1e-7:
+            lower, as_low = value < found[s, 0] - SAME, value < found[s, 0] + SAME
+            if lower or (as_low and converged and found[s, 2] == 0.0):
                 found[s, 0], found[s, 1], found[s, 2] = value, sigma, 1.0 if converged else 0.0
                 theta[s], beta[s] = end, coefficients
             size = np.inf

@@ -16,6 +16,7 @@ from nestwise.design.record import Design, Factor
 from nestwise.fit.refit import NEARLY_SINGULAR, Refits, starts
 from nestwise.likelihood.crossed import CrossedProducts, with_outcomes
 from nestwise.likelihood.gaussian import criterion, deviance
+from nestwise.likelihood.products import Products
 from nestwise.likelihood.working import working_rows
 
 TOO_FAR = 1e30
@@ -25,9 +26,12 @@ SLOPE = 1e-3
 
 
 def outcome_products(
-    design: Design, products: CrossedProducts
+    design: Design, products: Products
 ) -> Callable[[FloatArray], tuple[FloatArray, FloatArray]]:
-    """A function from an outcome (n,) to its columns of B (Q,) and G (p + 1,), working parametrisation."""
+    """A function from an outcome (n,) to its columns of B and G (p + 1,), working parametrisation.
+
+    That of B has one entry a column of Z (Q,), factor by factor, group by group.
+    """
     rows = working_rows(design)
     X = rows.W[:, :-1]
     fixed = design.X @ products.beta_0

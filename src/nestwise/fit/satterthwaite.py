@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from nestwise.arrays import FloatArray
-from nestwise.likelihood.gaussian import Products, criterion, evaluate, reduce
+from nestwise.likelihood.gaussian import criterion, evaluate, reduce
+from nestwise.likelihood.products import Products
 
 STEP = 1e-5
 """Relative step of central differences of exact values: errors of 1e-10, rounding and curvature alike."""

@@ -10,7 +10,8 @@ from nestwise.arrays import FloatArray
 from nestwise.fit.optimise import triangular
 from nestwise.likelihood.crossed import CrossedProducts, CrossedReduced
 from nestwise.likelihood.crossproducts import CrossProducts
-from nestwise.likelihood.gaussian import Equations, Products, constant, criterion
+from nestwise.likelihood.gaussian import Equations, constant, criterion
+from nestwise.likelihood.products import Products
 
 
 @dataclass(frozen=True)

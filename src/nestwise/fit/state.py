@@ -16,7 +16,8 @@ from nestwise.fit.sweep import Swept, sweep
 from nestwise.likelihood.compression import compress, groups_last
 from nestwise.likelihood.crossed import collapse_crossed
 from nestwise.likelihood.crossproducts import collapse
-from nestwise.likelihood.gaussian import Products, constant, criterion
+from nestwise.likelihood.gaussian import constant, criterion
+from nestwise.likelihood.products import Products
 from nestwise.likelihood.working import Pattern
 from nestwise.results import Status
 

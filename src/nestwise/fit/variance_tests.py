@@ -22,6 +22,7 @@ import numpy as np
 from nestwise.arrays import FloatArray
 from nestwise.design.record import Design, RandomTerm
 from nestwise.errors import Refusal
+from nestwise.fit.chi_bar import mixture_p_value
 from nestwise.fit.state import LmmState, solve_lmm
 from nestwise.results import Test
 from nestwise.seeds import seed_for
@@ -101,16 +102,6 @@ def _test(  # noqa: PLR0917 - the two models and the words of one row
         if beyond >= FEWEST:
             p_value, reference = (1 + beyond) / (1 + DRAWS), f"restricted LRT, simulated ({DRAWS:,} draws)"
     return replace(unanswered, statistic=statistic, p_value=p_value, reference=reference)
-
-
-def mixture_p_value(statistic: float, covariances: int) -> float:
-    """Upper tail of ``0.5 chi2(c) + 0.5 chi2(c + 1)``, chi2(0) being zero always; 1 at a statistic of 0."""
-    from scipy.special import chdtrc
-
-    if statistic <= 0:
-        return 1.0
-    lower = 0.0 if covariances == 0 else chdtrc(covariances, statistic)
-    return float(lower + chdtrc(covariances + 1, statistic)) / 2
 
 
 def reduced_deviance(design: Design) -> float | None:

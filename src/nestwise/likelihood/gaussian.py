@@ -29,9 +29,8 @@ from nestwise.likelihood.crossed import (
 )
 from nestwise.likelihood.crossproducts import CrossProducts
 from nestwise.likelihood.grouped import Reduced, grouped_slope, reduce_grouped
+from nestwise.likelihood.products import Products
 
-Products = CrossProducts | CrossedProducts
-"""Collapsed data: of one grouping factor, or of several."""
 Equations = Reduced | CrossedReduced
 """The mixed-model equations solved at one Lambda."""
 

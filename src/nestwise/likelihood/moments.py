@@ -7,7 +7,8 @@ import numpy as np
 from nestwise.arrays import FloatArray
 from nestwise.likelihood.crossed import CrossedProducts, CrossedReduced
 from nestwise.likelihood.crossproducts import CrossProducts
-from nestwise.likelihood.gaussian import Equations, Products
+from nestwise.likelihood.gaussian import Equations
+from nestwise.likelihood.products import Products
 
 
 def second_moments(products: Products, reduced: Equations, sigma: float, *, reml: bool) -> FloatArray:

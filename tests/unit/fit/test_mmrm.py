@@ -14,7 +14,7 @@ from nestwise.fit.mmrm import fit_mmrm
 from nestwise.fit.residual_covariance import marginal_covariance
 from nestwise.likelihood.marginal import marginal
 from nestwise.likelihood.residual import residual_model
-from nestwise.results import Status
+from nestwise.results import Status, gather, save_fit
 
 T = 4
 
@@ -277,6 +277,18 @@ def test_the_record_holds_the_matrices_with_their_labels():
     found = rows(fit)
     assert np.sqrt(covariance[2, 2]) == pytest.approx(found["sigma[b:V2]"].estimate)
     assert strata[1]["correlation"][0][3] == pytest.approx(found["cor[b:V0,V3]"].estimate)
+
+
+@pytest.mark.parametrize("random", [False, True])
+def test_a_fit_is_saved_and_its_tables_are_whole(tmp_path, random):
+    design = trial("ar1", S=30)
+    design = with_intercept(design) if random else design
+    fit = fit_mmrm(design)
+    save_fit(fit, tmp_path / "fit")
+    groups, fits = gather([tmp_path / "fit"], "groups"), gather([tmp_path / "fit"], "fits")
+    assert groups.height == (30 if random else 0)
+    assert fits["n_groups"][0] == 30
+    assert fits["aic"][0] == pytest.approx(-2 * fit.log_likelihood + 2 * (2 * T + 2 + random))
 
 
 def test_numbers_do_not_depend_on_the_order_of_rows_or_the_unit_of_the_outcome():

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from nestwise.fit.chi_bar import mixture_p_value
 from nestwise.fit.state import solve_lmm
 from nestwise.fit.variance_tests import (
     fixed_deviance,
-    mixture_p_value,
     restricted_draws,
     variance_tests,
     without,
