@@ -54,6 +54,24 @@ def test_nothing_runs_text(path):
             assert node.module not in FORBIDDEN_MODULES
 
 
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_compiled_code_on_disk_calls_its_own_file_only(path):
+    """A cached function is not compiled again when a function of another file that it calls has changed."""
+    tree = ast.parse(path.read_text())
+    imported = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nestwise")
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and any(
+            "cache=True" in ast.unparse(decorator) for decorator in node.decorator_list
+        ):
+            called = {ast.unparse(call.func) for call in ast.walk(node) if isinstance(call, ast.Call)}
+            assert not {name for name in called if name.split(".")[0] in imported}, node.name
+
+
 def test_names_of_files_say_what_they_hold():
     assert not [path for path in FILES if re.search(r"util|helper|misc|common", path.stem)]
 

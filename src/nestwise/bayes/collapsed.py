@@ -45,7 +45,8 @@ def correlation_factor(partial: FloatArray, starts: IntArray, L: FloatArray) -> 
         L[row, row] = left
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+# Not cached on disk: a cached function keeps what it called in other files, also after these have changed.
+@njit(nogil=True)  # type: ignore[untyped-decorator]
 def collapsed(  # noqa: PLR0917
     beta: FloatArray,
     sd: FloatArray,

@@ -1,7 +1,7 @@
-"""One refit, compiled: the profiled deviance of one grouping factor, its exact gradient, and BFGS on them.
+"""Refits, compiled: the profiled deviance of one grouping factor, its exact gradient, and BFGS on them.
 
 The algebra of `likelihood.gaussian` group by group, without a Python call between evaluations: with few
-groups these calls are what a refit costs.
+groups these calls are what a refit costs. All in one file: see the comment of `bayes.collapsed`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ from numba import njit
 
 from nestwise.arrays import FloatArray, IntArray
 
+NEARLY_SINGULAR = 0.05
+"""An end with a diagonal element of Lambda below this is tried from other starts."""
+SAME = 1e-7
+"""Deviances that differ by less belong to one end."""
 MOST = 300
 """Evaluations from one start."""
 DECREMENT = 1e-9
@@ -190,7 +194,7 @@ def _evaluate(  # noqa: PLR0912, PLR0917
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def minimise(  # noqa: PLR0917
+def _minimise(  # noqa: PLR0917
     start: FloatArray,
     curvature: FloatArray,
     rows: IntArray,
@@ -253,3 +257,47 @@ def minimise(  # noqa: PLR0917
             fresh = False
         theta[:], slope[:], value, sigma = trial, ahead, after, sigma_after
     return value, sigma, False, evaluations
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def refit_all(  # noqa: PLR0917
+    starts: FloatArray,
+    curvature: FloatArray,
+    rows: IntArray,
+    cols: IntArray,
+    A: FloatArray,
+    B: FloatArray,
+    G: FloatArray,
+    n: float,
+    reml: bool,
+    known: float,
+    B_y: FloatArray,
+    G_y: FloatArray,
+    theta: FloatArray,
+    beta: FloatArray,
+    found: FloatArray,
+) -> None:  # pragma: no cover
+    """Fill theta (S, k), beta (S, p) and found (S, 4): deviance, sigma, converged, evaluations."""
+    p = B.shape[2] - 1
+    C, H = np.zeros((B.shape[0], B.shape[1], B.shape[1])), np.empty(B.shape)
+    end, coefficients = np.empty(theta.shape[1]), np.empty(p)
+    for s in range(B_y.shape[0]):
+        B[:, :, p] = B_y[s]
+        G[p, :] = G_y[s]
+        G[:, p] = G_y[s]
+        found[s, 0] = np.inf
+        for i in range(starts.shape[0]):
+            value, sigma, converged, evaluations = _minimise(
+                starts[i], curvature, rows, cols, A, B, G, n, reml, known, C, H, end, coefficients
+            )
+            found[s, 3] += evaluations
+            lower, as_low = value < found[s, 0] - SAME, value < found[s, 0] + SAME
+            if lower or (as_low and converged and found[s, 2] == 0.0):
+                found[s, 0], found[s, 1], found[s, 2] = value, sigma, 1.0 if converged else 0.0
+                theta[s], beta[s] = end, coefficients
+            size = np.inf
+            for h in range(theta.shape[1]):
+                if rows[h] == cols[h]:
+                    size = min(size, abs(theta[s, h]))
+            if found[s, 2] == 1.0 and size > NEARLY_SINGULAR:
+                break

@@ -12,61 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from nestwise.arrays import BoolArray, FloatArray, IntArray
-from nestwise.fit.descent import minimise
+from nestwise.fit.descent import refit_all
 from nestwise.likelihood.crossproducts import CrossProducts
 from nestwise.likelihood.working import Pattern
-
-NEARLY_SINGULAR = 0.05
-"""An end with a diagonal element of Lambda below this is tried from other starts."""
-SAME = 1e-7
-"""Deviances that differ by less belong to one end."""
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _refit_all(  # noqa: PLR0917
-    starts: FloatArray,
-    curvature: FloatArray,
-    rows: IntArray,
-    cols: IntArray,
-    A: FloatArray,
-    B: FloatArray,
-    G: FloatArray,
-    n: float,
-    reml: bool,
-    known: float,
-    B_y: FloatArray,
-    G_y: FloatArray,
-    theta: FloatArray,
-    beta: FloatArray,
-    found: FloatArray,
-) -> None:  # pragma: no cover
-    """Fill theta (S, k), beta (S, p) and found (S, 4): deviance, sigma, converged, evaluations."""
-    p = B.shape[2] - 1
-    C, H = np.zeros((B.shape[0], B.shape[1], B.shape[1])), np.empty(B.shape)
-    end, coefficients = np.empty(theta.shape[1]), np.empty(p)
-    for s in range(B_y.shape[0]):
-        B[:, :, p] = B_y[s]
-        G[p, :] = G_y[s]
-        G[:, p] = G_y[s]
-        found[s, 0] = np.inf
-        for i in range(starts.shape[0]):
-            value, sigma, converged, evaluations = minimise(
-                starts[i], curvature, rows, cols, A, B, G, n, reml, known, C, H, end, coefficients
-            )
-            found[s, 3] += evaluations
-            lower, as_low = value < found[s, 0] - SAME, value < found[s, 0] + SAME
-            if lower or (as_low and converged and found[s, 2] == 0.0):
-                found[s, 0], found[s, 1], found[s, 2] = value, sigma, 1.0 if converged else 0.0
-                theta[s], beta[s] = end, coefficients
-            size = np.inf
-            for h in range(theta.shape[1]):
-                if rows[h] == cols[h]:
-                    size = min(size, abs(theta[s, h]))
-            if found[s, 2] == 1.0 and size > NEARLY_SINGULAR:
-                break
 
 
 @dataclass(frozen=True)
@@ -123,7 +73,7 @@ def refit(
     values, vectors = np.linalg.eigh(hessian)
     kept = np.maximum(np.abs(values), 1e-3 * max(float(np.abs(values).max()), 1e-3))
     ends, beta, found = np.zeros((S, pattern.k)), np.zeros((S, products.p)), np.zeros((S, 4))
-    _refit_all(
+    refit_all(
         starts(products.pattern, theta),
         np.ascontiguousarray((vectors / kept) @ vectors.T),
         pattern.rows,

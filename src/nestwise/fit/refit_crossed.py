@@ -13,7 +13,8 @@ import numpy as np
 
 from nestwise.arrays import FloatArray
 from nestwise.design.record import Design, Factor
-from nestwise.fit.refit import NEARLY_SINGULAR, Refits, starts
+from nestwise.fit.descent import NEARLY_SINGULAR
+from nestwise.fit.refit import Refits, starts
 from nestwise.likelihood.crossed import CrossedProducts, with_outcomes
 from nestwise.likelihood.gaussian import criterion, deviance
 from nestwise.likelihood.products import Products

@@ -19,7 +19,8 @@ write_json(
     source = paste("make.R in this folder, run with", R.version.string),
     versions = as.list(sapply(c("lme4", "pbkrtest", "RLRsim"), function(p) as.character(packageVersion(p)))),
     dyestuff = list(statistic = unname(exact$statistic), p_value = exact$p.value, sets = 100000),
-    pastes = list(statistic = boot$test["LRT", "stat"], p_value = boot$test["PBtest", "p.value"], sets = 1000)
+    pastes = list(statistic = boot$test["LRT", "stat"], p_value = boot$test["PBtest", "p.value"],
+                  sets = length(boot$ref))
   ),
   "expected.json", auto_unbox = TRUE, digits = NA, pretty = TRUE
 )
