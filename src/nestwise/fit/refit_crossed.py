@@ -18,6 +18,7 @@ from nestwise.fit.refit import Refits, starts
 from nestwise.likelihood.crossed import CrossedProducts, with_outcomes
 from nestwise.likelihood.gaussian import criterion, deviance
 from nestwise.likelihood.products import Products
+from nestwise.likelihood.relation import wide_root
 from nestwise.likelihood.working import working_rows
 
 TOO_FAR = 1e30
@@ -39,10 +40,20 @@ def outcome_products(
     known = fixed if design.offset is None else fixed + design.offset
     precision = design.weights if design.sampling_error is None else design.sampling_error**-2.0
     root = np.ones(design.n) if precision is None else np.sqrt(precision)
+    relations = products.relations if isinstance(products, CrossedProducts) else ()
+    wide: list[Any] = [
+        None if each is None else wide_root(each, len(factor.columns))
+        for factor, each in zip(design.factors, relations or (None,) * len(design.factors), strict=True)
+    ]
 
     def of(outcome: FloatArray) -> tuple[FloatArray, FloatArray]:
         y = root * (outcome - known) / products.scale
-        B = [_group_sums(factor, rows.Z, y) for factor in design.factors]
+        B = [
+            sums if root is None else root.T @ sums
+            for root, sums in zip(
+                wide, (_group_sums(each, rows.Z, y) for each in design.factors), strict=True
+            )
+        ]
         return np.concatenate(B), np.append(X.T @ y, y @ y)
 
     return of

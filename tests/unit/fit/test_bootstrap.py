@@ -105,8 +105,9 @@ def test_refits_from_a_singular_start(make_design):
     assert np.abs(gap).max() < 1e-5
 
 
+@pytest.mark.parametrize("related", [False, True])
 @pytest.mark.parametrize("crossed", [True, False])
-def test_refits_of_several_factors(crossed, make_design):
+def test_refits_of_several_factors(crossed, related, make_design):
     """Outcomes drawn row by row, weights and offset minded, beside the engine on the same outcome."""
     rng = np.random.default_rng(5)
     outer = np.repeat(np.arange(6), 8)
@@ -117,6 +118,9 @@ def test_refits_of_several_factors(crossed, make_design):
     terms = ("outer", outer, both, False), ("inner", inner, {"(Intercept)": one}, True)
     design = make_design(y, both, *terms, offset=np.linspace(0, 2, 48))
     design = replace(design, weights=np.linspace(0.5, 2, 48))
+    if related:
+        first, second = design.random
+        design = replace(design, random=(replace(first, relation=0.5 + np.diag(np.arange(1.0, 7))), second))
     state = solve_lmm(design)
     sets = outcomes(design, state.solution, 6, seed=2)
     kwargs = {"theta": state.optimum.theta, "hessian": state.optimum.hessian}
