@@ -13,7 +13,7 @@ from nestwise.errors import Refusal
 from nestwise.fit.clusters import MarginalCovariance, independent_clusters, lmm_covariance
 from nestwise.fit.conditional_aic import conditional_aic, conditional_rows
 from nestwise.fit.fixed_effects import METHOD_WORDS, FixedInference, fixed_effect_inference
-from nestwise.fit.inference import information, t_rows
+from nestwise.fit.inference import contextual_rows, information, t_rows
 from nestwise.fit.influence import influence, influence_by_clusters, influence_frame
 from nestwise.fit.ladder import ladder
 from nestwise.fit.means import means_frame
@@ -123,6 +123,7 @@ def _fit(design: Design, state: LmmState, df: DegreesOfFreedom, level: float) ->
             *_fixed_rows(design, state, inference, level),
             *covariance_rows(design, solution, intervals, level),
             *derived_rows(design, solution, intervals, level),
+            *contextual_rows(design.contextual, inference, level),
             *r2_rows(design, solution),
         ),
         groups=group_table(design, state, solution, level),
@@ -166,7 +167,7 @@ def _fixed_rows(
     design: Design, state: LmmState, inference: FixedInference, level: float
 ) -> tuple[Estimate, ...]:
     beta = state.solution.beta
-    return t_rows(design.names, beta, inference.std_error, inference.t(np.eye(beta.size)), level)
+    return t_rows(design.names, beta, inference.std_error, inference.df(np.eye(beta.size)), level)
 
 
 def _with_simpler_models(fit: Fit, design: Design, state: LmmState, seed: int) -> Fit:
