@@ -94,12 +94,14 @@ def fit_lmm(
     if fit.status is Status.SINGULAR:
         record["ladder"] = ladder(design, state)
     warnings = fit.warnings
-    if bootstrap and work(state.products) <= COSTLY:
-        from nestwise.fit.bootstrap import bootstrap as run_bootstrap  # compiled code: slow to import
+    if bootstrap:
+        from nestwise.fit import bootstrap as simulated  # compiled code: slow to import
 
-        record["bootstrap"] = run_bootstrap(design, state, bootstrap, seed, level).record
-    elif bootstrap:
-        warnings += ("No bootstrap was drawn: with so many crossed groups it takes hours.",)
+        too_long = simulated.too_long(design, state, bootstrap)
+        if too_long is not None:
+            warnings += (too_long,)
+        else:
+            record["bootstrap"] = simulated.bootstrap(design, state, bootstrap, seed, level).record
     return replace(fit, record=record, warnings=warnings, seconds=perf_counter() - began)
 
 

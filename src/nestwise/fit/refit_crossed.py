@@ -14,6 +14,7 @@ import numpy as np
 from nestwise.arrays import FloatArray
 from nestwise.design.record import Design, Factor
 from nestwise.fit.descent import NEARLY_SINGULAR
+from nestwise.fit.optimise import optimise
 from nestwise.fit.refit import Refits, starts
 from nestwise.likelihood.crossed import CrossedProducts, with_outcomes
 from nestwise.likelihood.gaussian import criterion, deviance
@@ -137,5 +138,12 @@ def _one(
         if best[2] and diagonal.min() > NEARLY_SINGULAR:
             break
     assert best is not None
+    if not best[2]:  # given to the search of the engine
+        try:
+            engine = optimise(products, reml=reml)
+        except np.linalg.LinAlgError:
+            engine = None
+        if engine is not None and engine.value < best[1] + 1e-7:
+            best = (engine.theta, engine.value, engine.converged)
     at = criterion(products, products.pattern.matrix(best[0]), reml=reml)
     return best[0], at.reduced.beta, at.sigma, best[1], best[2], evaluations
