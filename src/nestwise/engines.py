@@ -109,6 +109,9 @@ def _engine(engine: str, model: Model, *, seed: int, level: float, cores: int) -
     if engine == "lmm":
         options = {"df": model.df, "robust": model.robust, "bootstrap": model.bootstrap}
         return partial(fit, level=level, seed=seed, **options)
+    if engine == "gee":
+        working = {"correlation": model.correlation, "lags": model.lags, "variance": model.variance}
+        return partial(fit, level=level, **working)
     if engine != "pymc":
         return partial(fit, level=level)
     sampler = {"draws": model.draws, "tune": model.tune, "chains": model.chains}

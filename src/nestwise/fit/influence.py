@@ -116,7 +116,7 @@ def influence(design: Design, solution: LmmSolution) -> list[Influence]:
     M = np.eye(q) + L.T @ ZZ @ L
     LW = L.T @ ZW
     C = XX - np.swapaxes(LW[:, :, :p], 1, 2) @ np.linalg.solve(M, LW)
-    return [_measures(factor, C[:, :, :p], C[:, :, p], C[:, :, :p], T)]
+    return [leave_out_measures(factor, C[:, :, :p], C[:, :, p], C[:, :, :p], T)]
 
 
 def influence_by_clusters(
@@ -159,7 +159,7 @@ def influence_by_clusters(
                     taken[f][code] += U[:, :p].T @ np.linalg.solve(P[c][np.ix_(inside, inside)], U)
                     shares[f][code] += columns[c, inside, :p].T @ U[:, :p]
     return [
-        _measures(factor, C[:, :, :p], C[:, :, p], share, T)
+        leave_out_measures(factor, C[:, :, :p], C[:, :, p], share, T)
         for factor, C, share in zip(factors, taken, shares, strict=True)
     ]
 
@@ -171,7 +171,9 @@ def _groups_inside(codes: IntArray) -> Iterator[tuple[int, IntArray]]:
         yield int(codes[part[0]]), part
 
 
-def _measures(factor: Factor, C: FloatArray, s: FloatArray, share: FloatArray, T: FloatArray) -> Influence:
+def leave_out_measures(
+    factor: Factor, C: FloatArray, s: FloatArray, share: FloatArray, T: FloatArray
+) -> Influence:
     """Measures from what each group takes away, columns Q = X T; `share` is X_j'(V^-1 X)_j, summing to S."""
     p = C.shape[1]
     counts = np.bincount(factor.codes, minlength=factor.n_groups)

@@ -1,0 +1,210 @@
+"""Generalised estimating equations, solved by Fisher scoring with moments in between.
+
+With ``D = d mu / d beta``, ``A = diag(v(mu) / w)`` and the working correlation R of each cluster,
+
+    sum_j D_j' V_j^-1 (y_j - mu_j) = 0,    V_j = phi A_j^(1/2) R_j(alpha) A_j^(1/2).
+
+Columns ``A^(-1/2) D`` and residuals ``r = A^(-1/2) (y - mu)`` are whitened inside their cluster; a step is
+then ordinary least squares. After each step phi is the mean of r^2 and alpha is matched to ``r / sqrt(phi)``.
+Source: Liang & Zeger (1986), Biometrika 73.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nestwise.arrays import FloatArray
+from nestwise.design.record import Design
+from nestwise.errors import Problem, Refusal
+from nestwise.fit import marginal_families as families
+from nestwise.fit.cluster_layout import ClusterLayout
+from nestwise.fit.working_correlation import Working
+
+MOST_STEPS = 200
+TOLERANCE = 1e-9
+"""Largest step, in model-based standard errors, and change of alpha at which the search stops."""
+HALVINGS = 40
+
+
+@dataclass(frozen=True)
+class GeeData:
+    """Rows in the order of their clusters, in columns that are orthonormal up to sqrt(n).
+
+    Attributes
+    ----------
+    family, link : str
+    y : ndarray (n,)
+        Outcome; proportions of a binomial.
+    X : ndarray (p, n)
+        Columns, ``X = (design.X T)'``.
+    T : ndarray (p, p)
+        beta = T gamma, gamma the coefficients of X.
+    offset : ndarray (n,)
+    weight : ndarray (n,)
+        Prior weights times trials.
+    """
+
+    family: str
+    link: str
+    y: FloatArray
+    X: FloatArray
+    T: FloatArray
+    offset: FloatArray
+    weight: FloatArray
+
+
+@dataclass(frozen=True)
+class GeeState:
+    """Where the search stands; arrays of rows in the order of the clusters.
+
+    Attributes
+    ----------
+    gamma : ndarray (p,)
+        Coefficients of `GeeData.X`.
+    eta, mu : ndarray (n,)
+        Linear predictor and mean (of one trial).
+    r : ndarray (n,)
+        Pearson residuals ``sqrt(w / v(mu)) (y - mu)``.
+    D : ndarray (p, n)
+        ``sqrt(w / v(mu)) d mu / d gamma``.
+    phi : float
+        Dispersion.
+    alpha : ndarray (k,)
+        Working correlation, pulled in where it would not be positive definite.
+    pulled : bool
+        Whether it was.
+    raw_alpha : ndarray (k,)
+        Its moments.
+    steps : int
+    converged : bool
+    """
+
+    gamma: FloatArray
+    eta: FloatArray
+    mu: FloatArray
+    r: FloatArray
+    D: FloatArray
+    phi: float
+    alpha: FloatArray
+    pulled: bool
+    raw_alpha: FloatArray
+    steps: int = 0
+    converged: bool = False
+
+
+def gee_data(design: Design, layout: ClusterLayout) -> GeeData:
+    """The rows of a design in the order of its clusters."""
+    order = layout.order
+    y, trials = design.y[order], np.ones(design.n)
+    if design.family == "binomial" and design.trials is not None:
+        trials = design.trials[order]
+        y = y / trials
+    X = design.X[order]
+    T = np.linalg.inv(np.linalg.qr(X, mode="r")) * np.sqrt(design.n)
+    offset = np.zeros(design.n) if design.offset is None else design.offset[order]
+    weights = np.ones(design.n) if design.weights is None else design.weights[order]
+    columns = np.ascontiguousarray((X @ T).T)
+    return GeeData(design.family, design.link, y, columns, T, offset, weights * trials)
+
+
+def solve_gee(design: Design, data: GeeData, working: Working) -> GeeState:
+    """Solve the estimating equations.
+
+    Parameters
+    ----------
+    design : Design
+        For the place a refusal names.
+    data, working
+        Rows and working correlation.
+
+    Returns
+    -------
+    GeeState
+        With `converged` false where it stopped.
+
+    Raises
+    ------
+    Refusal
+        If the columns lose their rank under the working weights.
+    """
+    independent = replace(working, structure="independence", names=(), pairs=working.pairs[:0])
+    state = _search(design, data, independent, _start(data), tolerance=1e-3 if working.names else TOLERANCE)
+    return _search(design, data, working, state, tolerance=TOLERANCE) if working.names else state
+
+
+def _search(
+    design: Design, data: GeeData, working: Working, state: GeeState, *, tolerance: float
+) -> GeeState:
+    state = _moved(data, working, state.gamma)
+    for step in range(1, MOST_STEPS + 1):
+        direction, size = _direction(design, working, state)
+        found = _possible_step(data, working, state.gamma, direction)
+        if found is None:
+            return replace(state, steps=step)
+        change = float(np.abs(found.alpha - state.alpha).max(initial=0.0))
+        state = found
+        if size < tolerance and change < tolerance:
+            return replace(state, steps=step, converged=True)
+    return replace(state, steps=MOST_STEPS)
+
+
+def _start(data: GeeData) -> GeeState:
+    """Weighted least squares of the linear predictors of means inside the range of the family."""
+    trials = data.weight if data.family == "binomial" else np.ones_like(data.y)
+    mu = families.first_mean(data.family, data.link, data.y * trials, trials)
+    if data.family == "binomial" and data.link in {"log", "identity"}:
+        mu = np.full_like(mu, float(np.average(data.y, weights=data.weight).clip(1e-3, 1 - 1e-3)))
+    eta = families.link_of_mean(data.link, mu)
+    _, slope = families.mean_and_slope(data.link, eta)
+    root = np.sqrt(data.weight / families.variance(data.family, mu)) * np.abs(slope)
+    found = np.linalg.lstsq((data.X * root).T, root * (eta - data.offset), rcond=None)
+    none = np.empty(0)
+    return GeeState(found[0], eta, mu, none, none, 1.0, none, False, none)
+
+
+def _moved(data: GeeData, working: Working, gamma: FloatArray) -> GeeState:
+    """Everything that follows from the coefficients."""
+    eta = gamma @ data.X + data.offset
+    mu, slope = families.mean_and_slope(data.link, eta)
+    root = np.sqrt(data.weight / families.variance(data.family, mu))
+    r = root * (data.y - mu)
+    phi = float((r**2).mean())
+    raw = working.moments(r / np.sqrt(phi)) if phi > 0 else np.zeros(len(working.names))
+    alpha, pulled = working.inside(raw)
+    return GeeState(gamma, eta, mu, r, data.X * (root * slope), phi, alpha, pulled, raw)
+
+
+def whitened(working: Working, state: GeeState) -> tuple[FloatArray, FloatArray]:
+    """Columns (p, n) and residuals (n,) that are independent if the working correlation is right."""
+    return working.whiten(state.alpha, state.D), working.whiten(state.alpha, state.r)
+
+
+def _direction(design: Design, working: Working, state: GeeState) -> tuple[FloatArray, float]:
+    """The step, and its largest size in model-based standard errors."""
+    D, r = whitened(working, state)
+    S = D @ D.T
+    try:
+        L = np.linalg.cholesky(S)
+    except np.linalg.LinAlgError:
+        what = "the fixed effects cannot be told apart where the outcome varies"
+        raise Refusal(Problem(what, design.formula, "leave predictors out, or merge rare levels")) from None
+    white = np.linalg.solve(L, D @ r)
+    size = float(np.linalg.norm(white)) / np.sqrt(state.phi) if state.phi > 0 else 0.0
+    return np.linalg.solve(L.T, white), size
+
+
+def _possible_step(
+    data: GeeData, working: Working, gamma: FloatArray, direction: FloatArray
+) -> GeeState | None:
+    """The step, halved until every mean is one the family can have; `None` if none is."""
+    step = direction
+    along, here = direction @ data.X, gamma @ data.X + data.offset
+    if not families.possible(data.family, data.link, here).all():
+        return None
+    for _ in range(HALVINGS):
+        if families.possible(data.family, data.link, here + along).all():
+            return _moved(data, working, gamma + step)
+        step, along = step / 2, along / 2
+    return None
