@@ -14,4 +14,5 @@ In reading order:
 - `correlation`, `residual`, `frames`, `whitening`: covariance of residuals inside subjects, its parameters,
   and how it is taken out of the rows; `marginal`: the likelihood with it.
 - `conditional`: the log density given all parameters, random effects integrated out and drawn afterwards.
+- `families`, `ordinal`: densities of outcomes that are not Gaussian, with three derivatives.
 """
