@@ -173,6 +173,8 @@ class Design:
         Covariance of the residuals; `None`: independent with one variance.
     means : tuple of MeansGrid
         Marginal means that were asked for.
+    categories : tuple of str
+        Values of an ordinal outcome, lowest first; `y` holds their places.
     """
 
     study: str
@@ -198,6 +200,7 @@ class Design:
     sampling_error: FloatArray | None = None
     residual: ResidualDesign | None = None
     means: tuple[MeansGrid, ...] = ()
+    categories: tuple[str, ...] = ()
 
     @property
     def n(self) -> int:

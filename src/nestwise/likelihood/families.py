@@ -77,11 +77,13 @@ class Responses:
     y : ndarray (n,)
         Outcome; successes of a binomial; category 0 .. C-1 of an ordinal one.
     trials : ndarray (n,)
-        Trials of a binomial, else ones.
+        Trials of a binomial; rows of which a Poisson count is the sum; else ones.
     constant : ndarray (n,)
         The part of the log density without parameters.
     categories : int
         C of an ordinal outcome, else 0.
+    frequency : ndarray (n,) or None
+        How many equal rows each one stands for.
     """
 
     family: str
@@ -90,6 +92,7 @@ class Responses:
     trials: FloatArray
     constant: FloatArray
     categories: int = 0
+    frequency: FloatArray | None = None
 
     @property
     def n_aux(self) -> int:
@@ -144,8 +147,19 @@ def density(given: Responses, eta: FloatArray, aux: FloatArray, order: int = 1) 
     if given.family == "ordinal":
         from nestwise.likelihood.ordinal import cumulative
 
-        return cumulative(given.link, given.y, eta, aux, order)
-    return _DENSITIES[given.family, given.link](given, eta, aux, order)
+        found = cumulative(given.link, given.y, eta, aux, order)
+    else:
+        found = _DENSITIES[given.family, given.link](given, eta, aux, order)
+    return found if given.frequency is None else _repeated(found, given.frequency)
+
+
+def _repeated(found: Derivatives, frequency: FloatArray) -> Derivatives:
+    def each(parts: tuple[FloatArray, ...]) -> tuple[FloatArray, ...]:
+        return tuple(part * frequency if part.size else part for part in parts)
+
+    d1, d2, d3 = each((found.d1, found.d2, found.d3))
+    aux = (each(found.aux), each(found.aux_d1), each(found.aux_d2))
+    return Derivatives(found.value * frequency, d1, d2, d3, *aux)
 
 
 def mean(link: str, eta: FloatArray) -> FloatArray:
@@ -218,14 +232,14 @@ def _cloglog(given: Responses, eta: FloatArray, _aux: FloatArray, order: int) ->
     with np.errstate(divide="ignore"):
         log_p = np.where(h < 1e-300, eta, np.log(minus))
     a = np.where(h < 1e-300, 1.0, h * np.exp(-h) / np.where(minus > 0, minus, 1.0))
-    bracket = np.where(h < 1e-5, -h / 2 - h * h / 12, 1 - h - a)  # 1 - h - a, which cancels
+    bracket = np.where(h < 1e-5, -h / 2 - np.minimum(h, 1.0) ** 2 / 12, 1 - h - a)  # 1 - h - a, which cancels
     d2 = a * bracket
     success = (log_p, a, d2, d2 * bracket - a * (h + d2))
     return _two_sided(given, success, (-h, -h, -h, -h), order)
 
 
 def _poisson(given: Responses, eta: FloatArray, _aux: FloatArray, order: int) -> Derivatives:
-    mu = np.exp(np.minimum(eta, LARGEST_ETA))
+    mu = given.trials * np.exp(np.minimum(eta, LARGEST_ETA))
     value, d1 = given.constant + given.y * eta - mu, given.y - mu
     return Derivatives(value, d1, -mu, -mu) if order > 1 else Derivatives(value, d1, NONE, NONE)
 
