@@ -24,6 +24,6 @@ In reading order:
   cross-products), `refit`, `descent` and `refit_crossed` (thousands of refits a minute);
   `likelihood_ratio`: likelihood-ratio tests by simulation.
 - `prediction`: known, new and typical groups, with confidence and prediction intervals.
-- `influence`, `means`, `r2`, `profile_curves`: groups left out, marginal means and contrasts, variance
-  explained, profiles as curves.
+- `influence`, `influence_crossed`, `means`, `r2`, `profile_curves`: groups left out, marginal means and
+  contrasts, variance explained, profiles as curves.
 """
