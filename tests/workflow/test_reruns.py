@@ -44,7 +44,8 @@ def test_a_finished_run_has_nothing_to_do(finished_run):
         ("src/nestwise/bayes/engine.py", "\n\n", "\n# edited\n", {"slopes pymc"} | AFTER_FITS),
         ("src/nestwise/fit/pooled.py", "\n\n", "\n# edited\n", {"levels pooled"} | AFTER_FITS),
         ("src/nestwise/report/render.py", "\n\n", "\n# edited\n", {"report"}),
-        ("src/nestwise/seeds.py", "\n\n", "\n# edited\n", {"slopes pymc", "figures"} | AFTER_FITS),
+        ("src/nestwise/seeds.py", "\n\n", "\n# edited\n",
+         {"levels lmm", "slopes lmm", "slopes pymc", "figures"} | AFTER_FITS),
     ],
 )  # fmt: skip
 def test_an_edit_runs_what_depends_on_it(copied_run, file, old, new, expected):

@@ -12,6 +12,7 @@ from nestwise.config.study import Model
 from nestwise.data.dataset import Dataset
 from nestwise.design.analysis_set import AnalysisSet, analysis_set
 from nestwise.design.columns import AnalysisRows, Levels, Quantity, computed, read_column
+from nestwise.design.contextual import contextual_contrasts
 from nestwise.design.magnitude import refuse_extreme
 from nestwise.design.matrix import ModelMatrix, model_matrix
 from nestwise.design.means import FittedColumns, means_grids
@@ -44,10 +45,8 @@ def build_design(dataset: Dataset, name: str, model: Model) -> Design:
     ----------
     dataset : Dataset
         Prepared data; only the columns of the model are read.
-    name : str
-        Name of the model.
-    model : Model
-        Its section of the study file.
+    name, model : str, Model
+        Name of the model and its section of the study file.
 
     Returns
     -------
@@ -96,6 +95,7 @@ def build_design(dataset: Dataset, name: str, model: Model) -> Design:
         residual=residual,
         means=means_grids(model, formula, table, FittedColumns(matrix.X, kept), residual),
         **_precisions(model, used),
+        **_contextual(names, dataset, used),
     )
 
 
@@ -114,6 +114,11 @@ def _named_columns(model: Model, dataset: Dataset) -> dict[str, str]:
 def _precisions(model: Model, used: AnalysisSet) -> dict[str, Any]:
     named = {"weights": model.weights, "sampling_error": model.sampling_error}
     return {key: row_precision(used.frame, name, key, used.rows) for key, name in named.items()}
+
+
+def _contextual(names: Sequence[str], dataset: Dataset, used: AnalysisSet) -> dict[str, Any]:
+    found = contextual_contrasts(names, dataset.derivations, used.frame, dataset.within)
+    return {"contextual": found}
 
 
 def _table(formula: Formula, used: AnalysisSet, dataset: Dataset) -> AnalysisRows:

@@ -110,6 +110,25 @@ class Factor:
 
 
 @dataclass(frozen=True)
+class ContextualContrast:
+    """What one unit of a covariate does between groups beyond what it does inside them.
+
+    Attributes
+    ----------
+    covariate : str
+        Its name.
+    group : str
+        The grouping factor whose means are meant.
+    weights : ndarray (p,)
+        The contrast of the fixed effects: the effect of the means less that of the next part further in.
+    """
+
+    covariate: str
+    group: str
+    weights: FloatArray
+
+
+@dataclass(frozen=True)
 class RowFlow:
     """Where the rows went: `n_source` rows were read, `n_used` are analysed.
 
@@ -173,6 +192,8 @@ class Design:
         Covariance of the residuals; `None`: independent with one variance.
     means : tuple of MeansGrid
         Marginal means that were asked for.
+    contextual : tuple of ContextualContrast
+        Comparisons of the levels of covariates that stand in the fixed part at several.
     categories : tuple of str
         Values of an ordinal outcome, lowest first; `y` holds their places.
     """
@@ -200,6 +221,7 @@ class Design:
     sampling_error: FloatArray | None = None
     residual: ResidualDesign | None = None
     means: tuple[MeansGrid, ...] = ()
+    contextual: tuple[ContextualContrast, ...] = ()
     categories: tuple[str, ...] = ()
 
     @property

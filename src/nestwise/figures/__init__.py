@@ -8,7 +8,8 @@ In reading order:
 - `pooling`, `shrinkage`, `dumbbells`, `caterpillar`, `league`, `predictors`: the groups.
 - `varying_lines`, `lines`: the regression line of each group, computed and drawn.
 - `partition`, `forest`: variance components, and engines side by side.
-- `inference`, `means`, `influence`, `profiles`: means with intervals, groups left out, deviances.
+- `inference`, `means`, `arms`, `influence`, `profiles`: means with intervals, groups left out, deviances.
+- `correlations`: residuals of one subject over its visits.
 - `posterior`, `replicates`: draws, chains and replicated data.
 - `residuals`: what the model assumes.
 """

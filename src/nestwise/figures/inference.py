@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import polars as pl
 
+from nestwise.figures.arms import differences_by_visit, visit_differences
+from nestwise.figures.correlations import residual_correlations
 from nestwise.figures.drawing import Drawing, Wording
 from nestwise.figures.influence import influence
 from nestwise.figures.inputs import FigureInputs, ModelTables
-from nestwise.figures.means import marginal_means, mean_contrasts
+from nestwise.figures.means import MOST_LINES, first_variable, marginal_means, mean_contrasts
 from nestwise.figures.profiles import profile_zeta
 
 MOST_FACTORS = 3
@@ -44,13 +46,19 @@ def inference_plan(
     means = own(inputs.means)
     for grid in means["grid"].unique(maintain_order=True).to_list():
         rows = means.filter(pl.col("grid") == grid)
-        for kind, name, draw in (
-            ("mean", "marginal_means", marginal_means),
-            ("contrast", "mean_contrasts", mean_contrasts),
-        ):
+        kinds = {"marginal_means": ("mean", marginal_means)}
+        if _by_visit(rows, grid, wording):
+            kinds["differences_by_visit"] = ("contrast", differences_by_visit)
+        else:
+            kinds["mean_contrasts"] = ("contrast", mean_contrasts)
+        for name, (kind, draw) in kinds.items():
             if kind in rows["kind"]:
                 key = name if name not in plan else f"{name}_{grid}"
                 plan[key] = lambda draw=draw, grid=grid: draw(means, wording, grid=grid)  # type: ignore[misc]
+    residual = inputs.record(tables.model, "lmm").get("residual")
+    if residual and residual.get("strata"):
+        estimates = tables.of("lmm")
+        plan["residual_correlations"] = lambda: residual_correlations(residual, estimates, wording)
     left_out = own(inputs.influence)
     sizes = left_out.group_by("group", maintain_order=True).len().sort("len", descending=True)
     for factor in sizes["group"].head(MOST_FACTORS).to_list():
@@ -60,3 +68,10 @@ def inference_plan(
     if profiles.height:
         plan["profiles"] = lambda: profile_zeta(profiles, wording, level=inputs.level)
     return plan
+
+
+def _by_visit(means: pl.DataFrame, grid: str, wording: Wording) -> bool:
+    """Whether the differences of a grid stand at several visits each, and can be told apart."""
+    rows = visit_differences(means, grid)
+    few = rows["by"].n_unique() <= MOST_LINES
+    return first_variable(grid) == wording.time and rows["x"].n_unique() > 1 and few

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from nestwise.figures.drawing import Drawing, Wording, cannot, column, drawn, plain
 from nestwise.figures.theme import INK, MUTED, NO, PARTIAL, RASTER_ABOVE, new_figure, quiet
@@ -12,6 +13,8 @@ from nestwise.names import counted, several
 from nestwise.numbers import say
 
 NAMED = 5
+TOO_CLOSE = 0.03
+"""Difference of two distances, as a share of the largest, below which their labels would overlap."""
 ALARM = 4.0
 """Cook's distances above `ALARM` / J are looked at (Nieuwenhuis, te Grotenhuis & Pelzer 2012)."""
 
@@ -95,8 +98,21 @@ def _dots(axes: Axes, ordered: pl.DataFrame, limit: float) -> None:
         )
     axes.axhline(limit, color=INK, linewidth=0.8, linestyle="--", zorder=1)
     axes.text(ordered.height, limit, "4/J", ha="right", va="bottom", fontsize=8, color=MUTED)
-    for place, (label, value) in enumerate(ordered.select("label", "cook").head(NAMED).rows(), 1):
-        axes.annotate(
-            plain(label, 22), (place, value), (5, 0), textcoords="offset points", va="center", fontsize=7.5
-        )
+    for place, value, label in _labels(ordered):
+        axes.annotate(label, (place, value), (5, 0), textcoords="offset points", va="center", fontsize=7.5)
+    # Ranks are whole numbers, and ticks between them would name no group.
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_ylim(bottom=0)
+
+
+def _labels(ordered: pl.DataFrame) -> list[tuple[int, float, str]]:
+    """Place, height and label of the highest dots; dots too close to name apart share a label."""
+    top = ordered.select("label", "cook").head(NAMED).rows()
+    named: list[tuple[int, float, str]] = []
+    for place, (label, value) in enumerate(top, 1):
+        if named and named[-1][1] - value < TOO_CLOSE * top[0][1]:
+            _, height, shared = named.pop()
+            named.append((place, height, f"{shared}, {plain(label, 22)}"))
+        else:
+            named.append((place, value, plain(label, 22)))
+    return named

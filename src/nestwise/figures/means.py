@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 import polars as pl
@@ -47,14 +49,8 @@ def marginal_means(means: pl.DataFrame, wording: Wording, *, grid: str) -> Drawi
     ticks = rows["x"].unique(maintain_order=True).to_list()
     figure = new_figure(3.6)
     axes = figure.subplots()
-    for k, by in enumerate(lines):
-        own = rows.filter(pl.col("by").fill_null("") == by)
-        shift = SPREAD * (k - (len(lines) - 1) / 2)
-        places = np.array([ticks.index(x) for x in own["x"]], dtype=np.float64) + shift
-        _line(axes, places, own, k, plain(by, 40))
-    axes.set_xticks(range(len(ticks)), [plain(tick, 16) for tick in ticks])
-    axes.set_xlim(-0.5, len(ticks) - 0.5)
-    axes.set_xlabel(wording.axis(re.split(r"[\s:,*]", grid.strip())[0]))
+    lines_along(axes, rows, ticks, lines, timed=first_variable(grid) == wording.time)
+    axes.set_xlabel(wording.axis(first_variable(grid)))
     axes.set_ylabel(f"mean of {wording.axis(wording.outcome)}")
     quiet(axes, "y")
     if len(lines) > 1:
@@ -62,7 +58,7 @@ def marginal_means(means: pl.DataFrame, wording: Wording, *, grid: str) -> Drawi
     low, high = rows.sort("estimate").row(0, named=True), rows.sort("estimate").row(-1, named=True)
     caption = (
         f"What the model expects of {wording.name(wording.outcome)}, with other predictors at their "
-        f"averages, and {_level(rows)} intervals: from {say(low['estimate'])} ({low['term']}) to "
+        f"averages, and {level_of(rows)} intervals: from {say(low['estimate'])} ({low['term']}) to "
         f"{say(high['estimate'])} ({high['term']}). Intervals of two means may overlap although their "
         "difference is clear: differences have a figure or table of their own."
     )
@@ -72,6 +68,56 @@ def marginal_means(means: pl.DataFrame, wording: Wording, *, grid: str) -> Drawi
     )
     data = rows.select("x", "by", "estimate", "std_error", "df", "lower", "upper", "level")
     return Drawing("marginal_means", figure, caption, alt, data)
+
+
+def first_variable(grid: str) -> str:
+    """Name of the variable that a grid lays along the axis: `month` of `month, treatment`."""
+    return re.split(r"[\s:,*]", grid.strip())[0]
+
+
+def lines_along(
+    axes: Axes, rows: pl.DataFrame, ticks: Sequence[str], lines: Sequence[str], *, timed: bool
+) -> None:
+    """Estimates with intervals along the levels of a variable, one line each of `by`.
+
+    Parameters
+    ----------
+    axes : Axes
+        Drawn upon.
+    rows : DataFrame
+        `MEANS` rows of one kind.
+    ticks, lines : sequence of str
+        Levels along the axis; those of `by`, in the order to draw.
+    timed : bool
+        Whether numeric levels stand at their true distance from each other.
+    """
+    at = positions(ticks, timed=timed)
+    step = float(np.diff(np.sort(list(at.values()))).min()) if len(at) > 1 else 1.0
+    for k, by in enumerate(lines):
+        own = rows.filter(pl.col("by").fill_null("") == by)
+        shift = SPREAD * step * (k - (len(lines) - 1) / 2)
+        places = np.array([at[x] for x in own["x"]], dtype=np.float64) + shift
+        _line(axes, places, own, k, plain(by, 40))
+    axes.set_xticks(list(at.values()), [plain(tick, 16) for tick in ticks])
+    axes.set_xlim(min(at.values()) - 0.5 * step, max(at.values()) + 0.5 * step)
+
+
+def positions(ticks: Sequence[str], *, timed: bool) -> dict[str, float]:
+    """Where the levels of a variable stand on an axis: at their times, else one apart.
+
+    Parameters
+    ----------
+    ticks : sequence of str
+        Levels.
+    timed : bool
+        Whether they are times, if they are numbers.
+    """
+    values: list[float] = []
+    with suppress(ValueError):
+        values = [float(tick) for tick in ticks] if timed else []
+    if len(set(values)) != len(ticks) or not np.isfinite(values).all():
+        values = [float(place) for place in range(len(ticks))]
+    return dict(zip(ticks, values, strict=True))
 
 
 def _line(axes: Axes, places: FloatArray, own: pl.DataFrame, k: int, label: str) -> None:
@@ -87,7 +133,8 @@ def _line(axes: Axes, places: FloatArray, own: pl.DataFrame, k: int, label: str)
     )
 
 
-def _level(rows: pl.DataFrame) -> str:
+def level_of(rows: pl.DataFrame) -> str:
+    """Coverage of the intervals, as a caption says it."""
     level = rows["level"].drop_nulls()
     return f"{level[0]:.0%}" if level.len() else "confidence"
 
@@ -130,7 +177,7 @@ def mean_contrasts(means: pl.DataFrame, wording: Wording, *, grid: str) -> Drawi
     away = rows.filter((pl.col("lower") > 0) | (pl.col("upper") < 0)).height
     cut = f" The first {shown.height} are drawn; all are in the table." if rows.height > shown.height else ""
     caption = (
-        f"Differences of marginal means with {_level(rows)} intervals, one at a time and not adjusted for "
+        f"Differences of marginal means with {level_of(rows)} intervals, one at a time and not adjusted for "
         f"their number: {away} of {rows.height:,} intervals exclude zero.{cut}"
     )
     alt = f"{shown.height} differences of means with intervals around a line at zero; {away} exclude it."

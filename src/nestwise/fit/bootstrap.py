@@ -24,6 +24,7 @@ from nestwise.fit.simulation import simulated_sets
 from nestwise.likelihood.crossed import CrossedProducts
 from nestwise.likelihood.crossproducts import CrossProducts
 from nestwise.likelihood.gaussian import criterion
+from nestwise.likelihood.moments import work
 from nestwise.likelihood.products import Products
 from nestwise.results import Estimate
 
@@ -35,6 +36,13 @@ NUMBERS_AT_ONCE = 2_000_000
 """Simulated numbers held in memory together."""
 FEWEST = 20
 """Refits below which no interval is given."""
+
+LONGEST = 3600.0
+"""Seconds that a bootstrap may be expected to take."""
+EVALUATIONS = 25
+"""Evaluations of the likelihood that a refit takes, roughly."""
+PER_SECOND = 5e8
+"""Multiplications of the factorisation in a second, the gradient's share counted in."""
 
 Key = tuple[str, str | None, str]
 """Component, grouping factor and term, as in the table of estimates."""
@@ -137,6 +145,25 @@ class Bootstrap:
             "seconds": self.seconds,
             "quantities": rows,
         }
+
+
+def too_long(design: Design, state: LmmState, n: int) -> str | None:
+    """A sentence where n refits would take more than an hour; they are not drawn then."""
+    each = EVALUATIONS * work(state.products) / PER_SECOND
+    if isinstance(state.products, CrossedProducts):
+        each += 1e-7 * design.n  # outcomes are drawn row by row
+    if n * each <= LONGEST:
+        return None
+    could = int(LONGEST / each)
+    instead = f"{could:,} take an hour" if could >= FEWEST else "no useful number of them is quick enough"
+    return (
+        f"No bootstrap was drawn: {n:,} refits of {design.n:,} rows in {_groups_of(design)} would take "
+        f"about {n * each / 3600:,.0f} hours; {instead}."
+    )
+
+
+def _groups_of(design: Design) -> str:
+    return " x ".join(f"{factor.n_groups:,}" for factor in design.factors) + " groups"
 
 
 def bootstrap(design: Design, state: LmmState, n: int, seed: int, level: float = 0.95) -> Bootstrap:

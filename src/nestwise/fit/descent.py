@@ -194,6 +194,23 @@ def _evaluate(  # noqa: PLR0912, PLR0917
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _learn(inverse: FloatArray, change: FloatArray, moved: FloatArray) -> bool:  # pragma: no cover
+    """Update the inverse Hessian by what a step did to the gradient; returns whether it changed."""
+    along = change @ moved
+    if along > 1e-12:
+        left = inverse @ change
+        scale = 1.0 + (change @ left) / along
+        inverse += scale / along * np.outer(moved, moved)
+        inverse -= (np.outer(left, moved) + np.outer(moved, left)) / along
+        return True
+    if along < 0.0:
+        # uphill curvature, as beside a variance of zero: what lies ahead is farther than thought
+        inverse *= 4.0
+        return True
+    return False
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _minimise(  # noqa: PLR0917
     start: FloatArray,
     curvature: FloatArray,
@@ -244,17 +261,7 @@ def _minimise(  # noqa: PLR0917
             _evaluate(theta, rows, cols, A, B, G, n, reml, known, C, H, slope, beta)
             return value, sigma, done, evaluations
         change, moved = ahead - slope, trial - theta
-        along = change @ moved
-        if along > 1e-12:
-            left = inverse @ change
-            scale = 1.0 + (change @ left) / along
-            inverse += scale / along * np.outer(moved, moved)
-            inverse -= (np.outer(left, moved) + np.outer(moved, left)) / along
-            fresh = False
-        elif along < 0.0:
-            # uphill curvature, as beside a variance of zero: what lies ahead is farther than thought
-            inverse *= 4.0
-            fresh = False
+        fresh = not _learn(inverse, change, moved) and fresh
         theta[:], slope[:], value, sigma = trial, ahead, after, sigma_after
     return value, sigma, False, evaluations
 

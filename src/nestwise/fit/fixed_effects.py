@@ -111,6 +111,10 @@ class FixedInference:
             df: FloatArray = 2 * v**2 / spread
         return df
 
+    def df(self, L: FloatArray) -> FloatArray | None:
+        """As `t`; `None` where the reference is normal, as the rows of z tests have it."""
+        return None if self.method == "normal" else self.t(L)
+
     def F(self, L: FloatArray) -> FTest:  # noqa: N802 - the statistic's name
         """Joint test of ``L beta = 0`` for L (k, p); rows that follow from others do not count."""
         L = _independent(L)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nestwise.arrays import FloatArray
+from nestwise.design.record import ContextualContrast
 from nestwise.results import Estimate
+
+if TYPE_CHECKING:
+    from nestwise.fit.fixed_effects import FixedInference
 
 
 def information(log_likelihood: float | None, n_parameters: int, n: int) -> dict[str, Any]:
@@ -26,6 +31,29 @@ def information(log_likelihood: float | None, n_parameters: int, n: int) -> dict
 def least_squares_log_likelihood(rss: float, n: int) -> float | None:
     """Log-likelihood of least squares at the maximum likelihood variance; `None` if nothing is left."""
     return -n / 2 * (np.log(2 * np.pi * rss / n) + 1) if rss > 0 else None
+
+
+def contextual_rows(
+    contrasts: Sequence[ContextualContrast], inference: FixedInference, level: float
+) -> tuple[Estimate, ...]:
+    """Rows `derived` named `contextual_effect:x`: between minus within, with a t test (rule 11).
+
+    Parameters
+    ----------
+    contrasts : sequence of ContextualContrast
+        Of a design.
+    inference : FixedInference
+        Of its fit; standard errors and degrees of freedom are those of its method.
+    level : float
+        Coverage of the intervals.
+    """
+    if not contrasts:
+        return ()
+    L = np.array([each.weights for each in contrasts])
+    errors = np.sqrt(np.einsum("ka,ab,kb->k", L, inference.cov_beta, L))
+    names = [f"contextual_effect:{each.covariate}" for each in contrasts]
+    rows = t_rows(names, L @ inference.beta, errors, inference.df(L), level, component="derived")
+    return tuple(replace(row, group=each.group) for row, each in zip(rows, contrasts, strict=True))
 
 
 def t_rows(

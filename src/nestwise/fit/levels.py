@@ -20,7 +20,8 @@ def level_rows(design: Design, Sigma: FloatArray, sigma: float) -> tuple[Estimat
 
     For each factor f: `variance_share`, the mean over rows of ``z_f'Sigma_f z_f`` as a share of the variance
     given the fixed effects (Johnson 2014); and `icc`, the same with covariates at 0, the correlation of two
-    rows that share this factor and no other. `residual_share` is what is left.
+    rows that share this factor and no other. `residual_share` is what is left. Of related groups, whose
+    variances are multiples of Sigma, the mean over the rows counts.
 
     Parameters
     ----------
@@ -58,14 +59,20 @@ def _mean_variance(factor: Factor, Sigma: FloatArray) -> float:
     membership = factor.terms[0].membership
     if membership is not None:
         of_rows = of_rows * (membership.weights**2).sum(axis=1)
-    return float(of_rows.mean())
+    return float((of_rows * own_relation(factor)[factor.codes]).mean())
+
+
+def own_relation(factor: Factor) -> FloatArray:
+    """Variance of each group's effects as a multiple of Sigma (J,): the diagonal of a relation, else 1."""
+    relation = factor.terms[0].relation
+    return np.ones(factor.n_groups) if relation is None else np.diag(relation)
 
 
 def _intercept_variance(factor: Factor, Sigma: FloatArray) -> float | None:
     if INTERCEPT not in factor.names:
         return None
     at = factor.columns[factor.names.index(INTERCEPT)]
-    return float(Sigma[at, at])
+    return float(Sigma[at, at] * own_relation(factor)[factor.codes].mean())
 
 
 def level_table(design: Design, products: Products, solution: LmmSolution, level: float) -> pl.DataFrame:
@@ -107,10 +114,10 @@ def _factor_table(  # noqa: PLR0917
     partial_se = np.sqrt(from_beta + conditional)
     half = ndtri((1 + level) / 2) * partial_se
     complete, complete_se = complete_pooling(products, lines)
-    variance = np.diag(solution.Sigma)[list(factor.columns)]
+    variance = own_relation(factor)[:, None] * np.diag(solution.Sigma)[list(factor.columns)]
     alive = variance > 0
     factors = np.zeros_like(conditional)
-    factors[:, alive] = np.clip(1 - conditional[:, alive] / variance[alive], 0.0, 1.0)
+    factors[alive] = np.clip(1 - conditional[alive] / variance[alive], 0.0, 1.0)
     q, J = len(factor.names), factor.n_groups
     columns = {
         "complete_pooling": complete,

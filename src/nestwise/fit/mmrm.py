@@ -14,7 +14,7 @@ from nestwise.config.study import DegreesOfFreedom, Sandwich
 from nestwise.design.covariance import ResidualDesign
 from nestwise.design.record import Design
 from nestwise.fit.fixed_effects import METHOD_WORDS, FixedInference
-from nestwise.fit.inference import information, t_rows
+from nestwise.fit.inference import contextual_rows, information, t_rows
 from nestwise.fit.limits import Interval
 from nestwise.fit.marginal_solution import (
     FLAT,
@@ -115,8 +115,9 @@ def _optimisation(state: MmrmState, criterion: str) -> dict[str, Any]:
 
 
 def _fixed_rows(design: Design, inference: FixedInference, level: float) -> tuple[Estimate, ...]:
-    df = None if inference.method == "normal" else inference.t(np.eye(inference.beta.shape[0]))
-    return t_rows(design.names, inference.beta, inference.std_error, df, level)
+    df = inference.df(np.eye(inference.beta.shape[0]))
+    fixed = t_rows(design.names, inference.beta, inference.std_error, df, level)
+    return (*fixed, *contextual_rows(design.contextual, inference, level))
 
 
 def _robust_rows(

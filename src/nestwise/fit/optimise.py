@@ -9,27 +9,24 @@ curvature.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from nestwise.arrays import FloatArray
+from nestwise.fit.search import DECREMENT_TOLERANCE, Evaluations, Objective, judged, minimise
+from nestwise.likelihood.crossed import CrossedProducts
 from nestwise.likelihood.gaussian import constant, criterion, deviance
 from nestwise.likelihood.moments import second_moments, work
 from nestwise.likelihood.products import Products
 
-Objective = Callable[[FloatArray], tuple[float, FloatArray]]
-
-DECREMENT_TOLERANCE = 1e-7
-"""Converged: a Newton step promises to lower the deviance by less than this."""
-CURVATURE_TOLERANCE = 1e-5
-"""Converged: no eigenvalue of the Hessian below minus this share of the largest (at least of 1)."""
 SINGULAR_TOLERANCE = 1e-4
 """Singular: a singular value of a term's Lambda, in standardised columns, below this (lme4's tolerance)."""
 MANY = 200_000
 """With more than this many cross-products the first start is followed alone unless it fails."""
+SMALL = 0.05
+"""A standard deviation below this share of the residual one gives no unit of length for the search."""
 HEAVY = 1e7
 """From this many multiplications an evaluation, the search begins with fewer trials."""
 
@@ -68,8 +65,7 @@ class Optimum:
 def optimise(products: Products, *, reml: bool) -> Optimum:
     """Minimise the profiled deviance over theta.
 
-    The ladder: L-BFGS-B from several starts, Newton steps on the best end, a push along negative curvature if
-    that end is a saddle, Nelder-Mead and again L-BFGS-B if it still does not satisfy the criteria.
+    The ladder of `fit.search` from several starts.
 
     Parameters
     ----------
@@ -82,63 +78,61 @@ def optimise(products: Products, *, reml: bool) -> Optimum:
     -------
     Optimum
     """
-    offset = constant(products, reml=reml)
-    runs: list[dict[str, Any]] = []
-
-    seen: dict[bytes, tuple[float, FloatArray]] = {}  # the same points are asked for again at the end
-
-    def objective(theta: FloatArray) -> tuple[float, FloatArray]:
-        key = theta.tobytes()
-        if key not in seen:
-            seen[key] = deviance(products, theta, reml=reml)
-        return seen[key]
-
+    objective = Evaluations(
+        lambda theta: deviance(products, theta, reml=reml), lambda theta: _metric(products, theta)
+    )
     starts = _starts(products, objective, reml=reml)
     if products.B.size > MANY or work(products) > HEAVY:
         starts = starts[:1]
-    ends = [_lbfgs(objective, start, name, offset, runs) for name, start in starts]
-    theta = min(ends, key=lambda end: objective(end)[0])
-    theta = _polish(objective, theta, offset, runs)
-    if not _verdict(objective, theta)["converged"]:
-        theta = _nelder_mead(objective, theta, offset, runs)
-        theta = _polish(objective, _lbfgs(objective, theta, "Nelder-Mead", offset, runs), offset, runs)
-    theta = _snap(objective, products, theta)
-    verdict = _verdict(objective, theta)
-    value, gradient = objective(theta)
-    hessian = finite_hessian(objective, theta)
+    found = minimise(objective, starts, offset=constant(products, reml=reml))
+    theta = _snap(objective, products, found.at)
+    at = found if np.array_equal(theta, found.at) else judged(objective, theta)[0]
     singular = bool(_smallest(products, theta) < SINGULAR_TOLERANCE)
     record = {
         "parametrisation": "theta: free elements of Lambda for standardised columns",
         "criterion": "REML" if reml else "ML",
-        "runs": runs,
-        "evaluations": sum(run["evaluations"] for run in runs),
+        **found.record,
+        **at.record,
+        "evaluations": objective.evaluations,
         "theta": theta.tolist(),
-        "objective": value + offset,
+        "objective": at.value + constant(products, reml=reml),
         "singular": singular,
-        **verdict,
+        "converged": at.converged,
     }
-    return Optimum(theta, value, gradient, hessian, verdict["converged"], singular, record)
+    return Optimum(theta, at.value, at.gradient, at.hessian, at.converged, singular, record)
 
 
-def finite_hessian(objective: Objective, at: FloatArray) -> FloatArray:
-    """Hessian (k, k) by central differences of the gradient."""
-    k = at.shape[0]
-    hessian = np.empty((k, k))
-    for i in range(k):
-        step = 1e-5 * max(abs(at[i]), 0.1)
-        ahead, behind = at.copy(), at.copy()
-        ahead[i] += step
-        behind[i] -= step
-        hessian[i] = (objective(ahead)[1] - objective(behind)[1]) / (2 * step)
-    return (hessian + hessian.T) / 2
+def _metric(products: Products, theta: FloatArray) -> FloatArray:
+    """Square roots (k,) of the curvature to expect along theta: that of J effects seen without error.
+
+    The information about the standard deviation s of J normal deviates is ``2 J / s^2``, that about an
+    element beside the diagonal of their covariance's factor ``J / s^2`` with s of its row; twice that for a
+    deviance.
+    """
+    pattern = products.pattern
+    groups = np.zeros(pattern.q)
+    for columns, J in _groups(products):
+        groups[list(columns)] = J
+    size = np.zeros(pattern.q)
+    np.maximum.at(size, pattern.rows, np.abs(theta))
+    on_diagonal = pattern.rows == pattern.cols
+    spread = np.maximum(size[pattern.rows], SMALL)
+    return np.sqrt(2.0 * groups[pattern.rows] * np.where(on_diagonal, 2.0, 1.0)) / spread
+
+
+def _groups(products: Products) -> list[tuple[tuple[int, ...], int]]:
+    """Varying coefficients and number of groups of each factor."""
+    if isinstance(products, CrossedProducts):
+        return [(columns, J) for _, columns, J in products.factors]
+    return [(tuple(range(products.q)), products.J)]
 
 
 def _starts(products: Products, objective: Objective, *, reml: bool) -> list[tuple[str, FloatArray]]:
     """Named starts: moments (EM steps from the best multiple of the identity), that multiple, I."""
     identity = products.pattern.elements(np.eye(products.q))
     heavy = work(products) > HEAVY
-    multiples = [identity * size for size in ((0.3,) if heavy else (0.03, 0.1, 0.3, 1.0, 3.0))]
-    best = min(multiples, key=lambda theta: objective(theta)[0])
+    multiples = [identity * size for size in (0.03, 0.1, 0.3, 1.0, 3.0)]
+    best = multiples[2] if heavy else min(multiples, key=lambda theta: objective(theta)[0])
     Lambda = products.pattern.matrix(best)
     for _ in range(3 if heavy else 8):
         Lambda = _em_step(products, Lambda, reml=reml)
@@ -174,116 +168,6 @@ def triangular(root: FloatArray) -> FloatArray:
     R = np.linalg.qr(root.T, mode="r")
     signs = np.where(np.diag(R) < 0, -1.0, 1.0)
     return (R * signs[:, None]).T
-
-
-def _lbfgs(
-    objective: Objective, start: FloatArray, origin: str, offset: float, runs: list[dict[str, Any]]
-) -> FloatArray:
-    from scipy import optimize as scipy_optimize
-
-    minimize: Any = (
-        scipy_optimize.minimize
-    )  # its stubs have an overload for every method and none for this use
-
-    # A step may overshoot to where a matrix is singular in rounding: a huge value makes it turn back.
-    def safe(theta: FloatArray) -> tuple[float, FloatArray]:
-        try:
-            with np.errstate(all="ignore"):
-                value, gradient = objective(theta)
-        except np.linalg.LinAlgError:
-            value = np.inf
-        return (value, gradient) if np.isfinite(value) else (1e30, np.zeros_like(theta))
-
-    options = {"maxiter": 500, "maxfun": 1000, "ftol": 1e-15, "gtol": 1e-8}
-    result = minimize(safe, start, jac=True, method="L-BFGS-B", options=options)
-    message = str(result.message)
-    _note(runs, "L-BFGS-B", origin, start, result.x, result.fun + offset, result.nfev, result.jac)
-    runs[-1] |= {"return_code": int(result.status), "message": message}
-    return np.asarray(result.x)
-
-
-def _nelder_mead(
-    objective: Objective, start: FloatArray, offset: float, runs: list[dict[str, Any]]
-) -> FloatArray:
-    from scipy import optimize as scipy_optimize
-
-    minimize: Any = scipy_optimize.minimize
-
-    options = {"maxfev": 400 * start.shape[0], "xatol": 1e-8, "fatol": 1e-10, "adaptive": True}
-    result = minimize(lambda theta: objective(theta)[0], start, method="Nelder-Mead", options=options)
-    gradient = objective(result.x)[1]
-    _note(runs, "Nelder-Mead", "best so far", start, result.x, result.fun + offset, result.nfev, gradient)
-    runs[-1] |= {"return_code": int(result.status), "message": str(result.message)}
-    return np.asarray(result.x)
-
-
-def _polish(objective: Objective, theta: FloatArray, offset: float, runs: list[dict[str, Any]]) -> FloatArray:
-    """Newton steps; at a saddle, pushes along the most negative curvature, and down again from there."""
-    start, evaluations = theta, 0
-    for _ in range(12):
-        value, gradient = objective(theta)
-        values, vectors = np.linalg.eigh(finite_hessian(objective, theta))
-        evaluations += 1 + 2 * theta.shape[0]
-        if values[0] < -CURVATURE_TOLERANCE * max(1.0, values[-1]):
-            pushed = [theta + sign * size * vectors[:, 0] for size in (0.03, 0.1, 0.3) for sign in (-1, 1)]
-            theta = _lbfgs(
-                objective, min(pushed, key=lambda end: objective(end)[0]), "negative curvature", offset, runs
-            )
-            continue
-        along = vectors.T @ gradient
-        floor = np.maximum(np.abs(values), 1e-8 * max(1.0, values[-1]))
-        if along**2 @ (1 / floor) < DECREMENT_TOLERANCE * 1e-3:
-            break
-        step = -vectors @ (along / floor)
-        for _ in range(8):
-            evaluations += 1
-            if objective(theta + step)[0] <= value:
-                theta = theta + step
-                break
-            step = step / 4
-        else:
-            break
-    value, gradient = objective(theta)
-    _note(runs, "Newton", "best end", start, theta, value + offset, evaluations, gradient)
-    runs[-1] |= {"return_code": 0, "message": "steps with the finite-difference Hessian"}
-    return theta
-
-
-def _note(  # noqa: PLR0917
-    runs: list[dict[str, Any]],
-    optimiser: str,
-    origin: str,
-    start: FloatArray,
-    end: FloatArray,
-    value: float,
-    evaluations: int,
-    gradient: FloatArray,
-) -> None:
-    runs.append(
-        {
-            "optimiser": optimiser,
-            "from": origin,
-            "start": start.tolist(),
-            "end": np.asarray(end).tolist(),
-            "objective": float(value),
-            "evaluations": int(evaluations),
-            "gradient_norm": float(np.abs(gradient).max()),
-        }
-    )
-
-
-def _verdict(objective: Objective, theta: FloatArray) -> dict[str, Any]:
-    gradient = objective(theta)[1]
-    values, vectors = np.linalg.eigh(finite_hessian(objective, theta))
-    floor = np.maximum(values, 1e-6 * max(1.0, values[-1]))
-    decrement = float((vectors.T @ gradient) ** 2 @ (1 / floor))
-    curved = bool(values[0] >= -CURVATURE_TOLERANCE * max(1.0, values[-1]))
-    return {
-        "converged": decrement < DECREMENT_TOLERANCE and curved,
-        "gradient_norm": float(np.abs(gradient).max()),
-        "newton_decrement": decrement,
-        "hessian_eigenvalues": values.tolist(),
-    }
 
 
 def _smallest(products: Products, theta: FloatArray) -> float:

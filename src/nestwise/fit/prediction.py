@@ -32,7 +32,8 @@ from nestwise.arrays import FloatArray, IntArray
 from nestwise.design.record import Design
 from nestwise.fit.satterthwaite import STEP, theta_moments
 from nestwise.fit.state import LmmState
-from nestwise.likelihood.crossed import CrossedProducts, CrossedReduced
+from nestwise.likelihood.crossed import CrossedProducts
+from nestwise.likelihood.crossed_equations import CrossedReduced
 from nestwise.likelihood.factorisation import solve
 from nestwise.likelihood.gaussian import Equations, criterion, reduce
 from nestwise.likelihood.products import Products
@@ -260,9 +261,13 @@ def _conditional(reduced: Equations, U: FloatArray, codes: IntArray) -> tuple[Fl
         Y = np.zeros((reduced.K.shape[0], U.shape[0]))
         for f, (_, columns, _) in enumerate(products.factors):
             known = np.flatnonzero(codes[:, f] >= 0)
-            start = products.spans[f].start + codes[known, f] * len(columns)
+            at, root = products.spans[f], products.relation(f)
             for a, column in enumerate(columns):
-                Y[start + a, known] = U[known, column]
+                places = slice(at.start + a, at.stop, len(columns))  # of coefficient a, group by group
+                own = Y[places]
+                own[codes[known, f], known] = U[known, column]
+                if root is not None:
+                    own[:, known] = root.T @ own[:, known]
         conditional = np.einsum("ui,ui->i", Y, solve(products.elimination, reduced.root, Y.copy()))
         return Y.T @ reduced.K[:, :-1], conditional
     group = codes[:, 0]

@@ -46,8 +46,11 @@ def r2_rows(design: Design, solution: LmmSolution) -> tuple[Estimate, ...]:
 
 
 def _row_columns(factor: Factor) -> FloatArray:
-    """Z (n, q) of a factor, scaled so that z'Sigma z is the variance of a row of several memberships."""
+    """Z (n, q) of a factor, scaled so that z'Sigma z is the variance of a row: memberships, relations."""
     term = factor.terms[0]
+    if term.relation is not None:
+        of_relation: FloatArray = factor.Z * np.sqrt(np.diag(term.relation)[term.codes])[:, None]
+        return of_relation
     if term.membership is None:
         return factor.Z
     codes, weights = term.membership.codes, term.membership.weights

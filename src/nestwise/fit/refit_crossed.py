@@ -14,10 +14,12 @@ import numpy as np
 from nestwise.arrays import FloatArray
 from nestwise.design.record import Design, Factor
 from nestwise.fit.descent import NEARLY_SINGULAR
+from nestwise.fit.optimise import optimise
 from nestwise.fit.refit import Refits, starts
 from nestwise.likelihood.crossed import CrossedProducts, with_outcomes
 from nestwise.likelihood.gaussian import criterion, deviance
 from nestwise.likelihood.products import Products
+from nestwise.likelihood.relation import wide_root
 from nestwise.likelihood.working import working_rows
 
 TOO_FAR = 1e30
@@ -39,10 +41,20 @@ def outcome_products(
     known = fixed if design.offset is None else fixed + design.offset
     precision = design.weights if design.sampling_error is None else design.sampling_error**-2.0
     root = np.ones(design.n) if precision is None else np.sqrt(precision)
+    relations = products.relations if isinstance(products, CrossedProducts) else ()
+    wide: list[Any] = [
+        None if each is None else wide_root(each, len(factor.columns))
+        for factor, each in zip(design.factors, relations or (None,) * len(design.factors), strict=True)
+    ]
 
     def of(outcome: FloatArray) -> tuple[FloatArray, FloatArray]:
         y = root * (outcome - known) / products.scale
-        B = [_group_sums(factor, rows.Z, y) for factor in design.factors]
+        B = [
+            sums if root is None else root.T @ sums
+            for root, sums in zip(
+                wide, (_group_sums(each, rows.Z, y) for each in design.factors), strict=True
+            )
+        ]
         return np.concatenate(B), np.append(X.T @ y, y @ y)
 
     return of
@@ -126,5 +138,12 @@ def _one(
         if best[2] and diagonal.min() > NEARLY_SINGULAR:
             break
     assert best is not None
+    if not best[2]:  # given to the search of the engine
+        try:
+            engine = optimise(products, reml=reml)
+        except np.linalg.LinAlgError:
+            engine = None
+        if engine is not None and engine.value < best[1] + 1e-7:
+            best = (engine.theta, engine.value, engine.converged)
     at = criterion(products, products.pattern.matrix(best[0]), reml=reml)
     return best[0], at.reduced.beta, at.sigma, best[1], best[2], evaluations

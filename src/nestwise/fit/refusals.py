@@ -10,6 +10,10 @@ from nestwise.fit.sweep import Swept
 
 PERFECT = 1e-12
 """Share of the outcome's variance below which the residual variance counts as zero."""
+ASYMMETRY = 1e-8
+"""Difference across the diagonal of a relation, as a share of its largest entry, that counts as rounding."""
+MOST_RELATED = 4_000
+"""Random effects of related groups: each evaluation factors a dense matrix of that size."""
 ROUNDING = 64 * float(np.finfo(float).eps)
 """Share of the outcome's size that arithmetic alone leaves behind."""
 
@@ -77,7 +81,7 @@ def lmm_problems(design: Design, *, engine: str) -> list[Problem]:
     """Reasons why a linear mixed model with any number of grouping factors cannot be fitted.
 
     The reasons of `gaussian_problems`; no random term; a factor with one group; at least as many random
-    effects of a factor as rows; a coefficient that varies twice by the same groups; known relations.
+    effects of a factor as rows; a coefficient that varies twice by the same groups; relations that are none.
     """
     problems = gaussian_problems(design, engine=engine)
     where = design.formula
@@ -86,15 +90,13 @@ def lmm_problems(design: Design, *, engine: str) -> list[Problem]:
         return [*problems, Problem("the model has no random effects", where, way_out)]
     for factor in design.factors:
         problems += _factor_problems(design, factor)
+        problems += relation_problems(factor)
     for i, first in enumerate(design.factors):
         for second in design.factors[i + 1 :]:
             both = set(first.names) & set(second.names)
             if both and _same_groups(first, second):
                 what = f"{first.group} and {second.group} are the same groups, and {min(both)} varies by both"
                 problems.append(Problem(what, where, "keep one of the two terms"))
-    if any(term.relation is not None for term in design.random):
-        what = "known relations between groups are read, and no engine of this version uses them"
-        problems.append(Problem(what, where, "leave `relation` out of the grouping factor"))
     return problems
 
 
@@ -109,7 +111,7 @@ def _factor_problems(design: Design, factor: Factor) -> list[Problem]:
         what = f"the factor {group} has one group, so nothing can be said of the variation between groups"
         way_out = "leave the random effects out, or use a grouping factor with more groups"
         problems.append(Problem(what, where, way_out))
-    elif design.n <= J * q and design.sampling_error is None:
+    elif design.n <= J * q and design.sampling_error is None and not _related(factor):
         what = (
             f"{design.n} rows hold {J * q} random effects ({q} for each of {J} groups), "
             "so they cannot be told from the residuals"
@@ -117,6 +119,38 @@ def _factor_problems(design: Design, factor: Factor) -> list[Problem]:
         way_out = f"let fewer coefficients vary by {group}, or take a factor whose groups hold more rows"
         problems.append(Problem(what, where, way_out))
     return problems
+
+
+def _related(factor: Factor) -> bool:
+    """Whether groups tell of one another, so that one row a group may be enough."""
+    relation = factor.terms[0].relation
+    return relation is not None and bool(np.any(relation - np.diag(np.diag(relation))))
+
+
+def relation_problems(factor: Factor) -> list[Problem]:
+    """Reasons why the known correlation of a factor's groups is none, or too large."""
+    relation, J, group = factor.terms[0].relation, factor.n_groups, factor.group
+    if relation is None:
+        return []
+    where, what = f"the relation of {group}", None
+    way_out = "give it one row and one column a group, symmetric, with no negative eigenvalue"
+    if relation.shape != (J, J):
+        what = f"it has the shape {relation.shape}, and {group} has {J} groups"
+    elif not np.isfinite(relation).all():
+        what = "it has entries that are no finite numbers"
+    else:
+        size = float(np.abs(relation).max())
+        if np.abs(relation - relation.T).max() > ASYMMETRY * size:
+            what = "it is not symmetric"
+        elif J * len(factor.names) > MOST_RELATED:
+            what = (
+                f"{J:,} related groups have {J * len(factor.names):,} random effects, and dense matrices of "
+                f"more than {MOST_RELATED:,} take too long"
+            )
+            way_out = "let fewer coefficients vary, or group by families instead of single members"
+        elif float(np.linalg.eigvalsh(relation)[0]) < -J * float(np.finfo(float).eps) * size or not size:
+            what = "it is not positive semi-definite, so it is no correlation"
+    return [] if what is None else [Problem(what, where, way_out)]
 
 
 def _same_groups(first: Factor, second: Factor) -> bool:

@@ -1,8 +1,8 @@
 """The search for the minimum of any smooth deviance without bounds, and its proof.
 
-The ladder: L-BFGS from each start, Newton steps on the best end, a push along negative
-curvature if that end is a saddle, Nelder-Mead and L-BFGS again if it still does not satisfy the criteria. An
-end counts as converged only with a vanishing gradient *and* no negative curvature.
+The ladder: L-BFGS from each start, Newton steps on the best end, a push along negative curvature if that
+end is a saddle, Nelder-Mead and L-BFGS again if it still does not satisfy the criteria. An end counts as
+converged only with a vanishing gradient *and* no negative curvature.
 """
 
 from __future__ import annotations
@@ -14,10 +14,15 @@ from typing import Any
 import numpy as np
 
 from nestwise.arrays import FloatArray
-from nestwise.fit.optimise import CURVATURE_TOLERANCE, DECREMENT_TOLERANCE
 
 Objective = Callable[[FloatArray], tuple[float, FloatArray]]
 
+DECREMENT_TOLERANCE = 1e-7
+"""Converged: a Newton step promises to lower the deviance by less than this."""
+CURVATURE_TOLERANCE = 1e-5
+"""Converged: no eigenvalue of the Hessian below minus this share of the largest (at least of 1)."""
+GRADIENT_TOLERANCE = 1e-8
+"""L-BFGS stops at a gradient below this; Newton steps do the rest."""
 TOO_FAR = 1e30
 """Stands for the deviance where it cannot be evaluated."""
 FEW = 12
@@ -50,14 +55,37 @@ class Minimum:
     record: dict[str, Any] = field(default_factory=dict)
 
 
-class _Counted:
-    """The objective with a count of its evaluations, huge where it cannot be evaluated."""
+class Evaluations:
+    """The objective, evaluated once a point and counted, huge where it cannot be evaluated.
 
-    def __init__(self, objective: Objective) -> None:
-        self.objective, self.evaluations = objective, 0
+    Parameters
+    ----------
+    objective : callable
+        Value and gradient at x (k,).
+    metric : callable, optional
+        Square roots (k,) of the curvature to expect along each parameter near x (k,): a search by L-BFGS that
+        starts there goes in their units.
+    """
+
+    def __init__(
+        self, objective: Objective, metric: Callable[[FloatArray], FloatArray] | None = None
+    ) -> None:
+        self.objective, self.metric = objective, metric
+        self.seen: dict[bytes, tuple[float, FloatArray]] = {}
+
+    @property
+    def evaluations(self) -> int:
+        """Points evaluated so far."""
+        return len(self.seen)
 
     def __call__(self, x: FloatArray) -> tuple[float, FloatArray]:
-        self.evaluations += 1
+        """Value and gradient (k,) at x (k,)."""
+        key = x.tobytes()
+        if key not in self.seen:
+            self.seen[key] = self._evaluated(x)
+        return self.seen[key]
+
+    def _evaluated(self, x: FloatArray) -> tuple[float, FloatArray]:
         try:
             with np.errstate(all="ignore"):
                 value, gradient = self.objective(x)
@@ -78,14 +106,14 @@ def minimise(
 
     Parameters
     ----------
-    objective : callable
+    objective : callable or Evaluations
         Value and gradient at x (k,).
     starts : sequence of (str, ndarray)
         Named starts, all followed; the lowest end is judged.
     offset : float
         Added to the objective in the record.
     """
-    counted = _Counted(objective)
+    counted = objective if isinstance(objective, Evaluations) else Evaluations(objective)
     runs: list[dict[str, Any]] = []
     ends = [_lbfgs(counted, start, name, offset, runs) for name, start in starts]
     best = _newton(counted, min(ends, key=lambda end: counted(end)[0]), offset, runs)
@@ -116,7 +144,7 @@ def prove(objective: Objective, start: FloatArray, *, offset: float = 0.0) -> Mi
     start : ndarray (k,)
         Where another search ended.
     """
-    counted = _Counted(objective)
+    counted = objective if isinstance(objective, Evaluations) else Evaluations(objective)
     runs: list[dict[str, Any]] = []
     end = _newton(counted, start, offset, runs)
     record = {"runs": runs, "evaluations": counted.evaluations, "objective": end.value + offset}
@@ -135,8 +163,8 @@ def difference_hessian(objective: Objective, at: FloatArray) -> FloatArray:
     return (hessian + hessian.T) / 2
 
 
-def _judged(objective: _Counted, at: FloatArray) -> tuple[Minimum, FloatArray, FloatArray]:
-    """The verdict on a point, with the eigenvalues and eigenvectors of its Hessian."""
+def judged(objective: Evaluations, at: FloatArray) -> tuple[Minimum, FloatArray, FloatArray]:
+    """The verdict on a point, with the eigenvalues (k,) and eigenvectors (k, k) of its Hessian."""
     value, gradient = objective(at)
     hessian = difference_hessian(objective, at)
     values, vectors = np.linalg.eigh(hessian)
@@ -152,11 +180,11 @@ def _judged(objective: _Counted, at: FloatArray) -> tuple[Minimum, FloatArray, F
     return Minimum(at, value, gradient, hessian, converged, record), values, vectors
 
 
-def _newton(objective: _Counted, start: FloatArray, offset: float, runs: list[dict[str, Any]]) -> Minimum:
+def _newton(objective: Evaluations, start: FloatArray, offset: float, runs: list[dict[str, Any]]) -> Minimum:
     """Newton steps until the decrement is negligible; at a saddle down along the most negative curvature."""
     at, before = start, objective.evaluations
     for _ in range(12):
-        here, values, vectors = _judged(objective, at)
+        here, values, vectors = judged(objective, at)
         largest = max(1.0, float(values[-1]))
         if values[0] < -CURVATURE_TOLERANCE * largest:
             pushed = [at + size * vectors[:, 0] for size in (-0.3, -0.1, -0.03, 0.03, 0.1, 0.3)]
@@ -171,7 +199,7 @@ def _newton(objective: _Counted, start: FloatArray, offset: float, runs: list[di
             break
         at = ahead
     else:
-        here = _judged(objective, at)[0]
+        here = judged(objective, at)[0]
     _note(runs, "Newton", "best end", start, here.at, here.value + offset, here.gradient)
     runs[-1] |= {
         "evaluations": objective.evaluations - before,
@@ -181,10 +209,11 @@ def _newton(objective: _Counted, start: FloatArray, offset: float, runs: list[di
     return here
 
 
-def _shortened(objective: _Counted, at: FloatArray, step: FloatArray, value: float) -> FloatArray | None:
+def _shortened(objective: Evaluations, at: FloatArray, step: FloatArray, value: float) -> FloatArray | None:
     """Where a step or a part of it leads down; none if no part does."""
     size = float(np.abs(step).max())
-    step = step / max(size / 2.0, 1.0)  # parameters are logarithms and the like: 2 is far
+    far = 2.0 * max(1.0, float(np.abs(at).max()))  # parameters are logarithms, ratios and the like
+    step = step / max(size / far, 1.0)
     for _ in range(10):
         if objective(at + step)[0] <= value:
             return at + step
@@ -193,29 +222,38 @@ def _shortened(objective: _Counted, at: FloatArray, step: FloatArray, value: flo
 
 
 def _lbfgs(
-    objective: _Counted, start: FloatArray, origin: str, offset: float, runs: list[dict[str, Any]]
+    objective: Evaluations, start: FloatArray, origin: str, offset: float, runs: list[dict[str, Any]]
 ) -> FloatArray:
     from scipy import optimize
 
-    minimize: Any = optimize.minimize
-    options = {"maxiter": 500, "maxfun": 1000, "ftol": 1e-15, "gtol": 1e-8}
-    result = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
-    _note(runs, "L-BFGS-B", origin, start, result.x, result.fun + offset, result.jac)
+    minimize: Any = optimize.minimize  # its stubs have an overload for every method and none for this use
+    units = np.ones_like(start) if objective.metric is None else objective.metric(start)
+
+    def scaled(z: FloatArray) -> tuple[float, FloatArray]:
+        value, gradient = objective(z / units)
+        return value, gradient / units
+
+    before = objective.evaluations
+    options = {"maxiter": 500, "maxfun": 1000, "ftol": 1e-15, "gtol": GRADIENT_TOLERANCE}
+    result = minimize(scaled, start * units, jac=True, method="L-BFGS-B", options=options)
+    end = result.x / units
+    _note(runs, "L-BFGS-B", origin, start, end, result.fun + offset, objective(end)[1])
     runs[-1] |= {
-        "evaluations": int(result.nfev),
+        "evaluations": objective.evaluations - before,
         "return_code": int(result.status),
         "message": str(result.message),
     }
-    return np.asarray(result.x)
+    return np.asarray(end)
 
 
 def _nelder_mead(
-    objective: _Counted, start: FloatArray, offset: float, runs: list[dict[str, Any]]
+    objective: Evaluations, start: FloatArray, offset: float, runs: list[dict[str, Any]]
 ) -> FloatArray:
     from scipy import optimize
 
     minimize: Any = optimize.minimize
     options = {"maxfev": 400 * start.shape[0], "xatol": 1e-8, "fatol": 1e-10, "adaptive": True}
+    before = objective.evaluations
     result = minimize(lambda x: objective(x)[0], start, method="Nelder-Mead", options=options)
     _note(
         runs,
@@ -227,7 +265,7 @@ def _nelder_mead(
         objective(result.x)[1],
     )
     runs[-1] |= {
-        "evaluations": int(result.nfev),
+        "evaluations": objective.evaluations - before,
         "return_code": int(result.status),
         "message": str(result.message),
     }

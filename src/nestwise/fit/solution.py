@@ -8,7 +8,8 @@ import numpy as np
 
 from nestwise.arrays import FloatArray
 from nestwise.fit.optimise import triangular
-from nestwise.likelihood.crossed import CrossedProducts, CrossedReduced
+from nestwise.likelihood.crossed import CrossedProducts
+from nestwise.likelihood.crossed_equations import CrossedReduced
 from nestwise.likelihood.crossproducts import CrossProducts
 from nestwise.likelihood.gaussian import Equations, constant, criterion
 from nestwise.likelihood.products import Products
@@ -149,7 +150,7 @@ def _effects(
     if isinstance(reduced, CrossedReduced):
         assert isinstance(products, CrossedProducts)
         return tuple(
-            of(group, columns, products.by_group(reduced.K, f), reduced.group_inverses(f))
+            of(group, columns, reduced.group_effects(f), reduced.group_inverses(f))
             for f, (group, columns, _) in enumerate(products.factors)
         )
     assert isinstance(products, CrossProducts)

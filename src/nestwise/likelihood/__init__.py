@@ -8,7 +8,8 @@ In reading order:
 - `compression`: the same likelihood from fewer groups, and arrays laid out as they are read.
 - `elimination`, `cholesky`, `factorisation`: in which order the groups of several factors are eliminated, and
   the blocked Cholesky factorisation that does it.
-- `crossed`: cross-products and equations of several factors, nested or crossed.
+- `crossed`, `crossed_equations`: cross-products and equations of several factors, nested or crossed;
+  `relation`: groups that are related; `products`: one factor or several.
 - `gaussian`: the profiled deviance and its gradient, fixed effects and sigma at their best.
 - `moments`: second moments of the random effects given the data.
 - `correlation`, `residual`, `frames`, `whitening`: covariance of residuals inside subjects, its parameters,

@@ -2,6 +2,9 @@
 
 The same algebra as with one factor (see `gaussian`), with Z'Z sparse and ``M = I + Lambda'Z'Z Lambda``
 factored by blocks in the order that `elimination` finds. Columns of Z stand factor by factor, group by group.
+
+Groups that are related, with a known correlation ``K = C C'``, have effects ``b = (C x Lambda) u`` of
+independent u: `relation` puts ``Z (C x I)`` in the place of Z, and everything else stays as it is.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy as np
 from nestwise.arrays import FloatArray, IntArray
 from nestwise.design.record import Design, Factor
 from nestwise.likelihood.elimination import Elimination, eliminate
-from nestwise.likelihood.factorisation import factor, selected_inverse, solve
+from nestwise.likelihood.relation import related_products, relation_root
 from nestwise.likelihood.working import Pattern, working_rows
 
 
@@ -61,6 +64,8 @@ class CrossedProducts:
         Z'[X, y].
     G, n, pattern, T_X, T_Z, beta_0, scale, log_weights, sigma
         As in `CrossProducts`.
+    relations : tuple of (ndarray (J_f, J_f) or None)
+        Root C of the known correlation of each factor's groups; A and B belong to ``Z (C x I)``.
     """
 
     factors: tuple[tuple[str, tuple[int, ...], int], ...]
@@ -77,6 +82,7 @@ class CrossedProducts:
     scale: float
     log_weights: float = 0.0
     sigma: float | None = None
+    relations: tuple[FloatArray | None, ...] = ()
 
     @property
     def q(self) -> int:
@@ -99,6 +105,10 @@ class CrossedProducts:
         _, columns, J = self.factors[f]
         return stack[self.spans[f]].reshape(J, len(columns), -1)
 
+    def relation(self, f: int) -> FloatArray | None:
+        """Root (J_f, J_f) of the known correlation of factor f's groups, if they have one."""
+        return self.relations[f] if self.relations else None
+
     def blocks(self, Lambda: FloatArray) -> list[FloatArray]:
         """Lambda (q, q) cut into one square (q_f, q_f) a factor."""
         return [Lambda[np.ix_(columns, columns)] for _, columns, _ in self.factors]
@@ -108,51 +118,6 @@ class CrossedProducts:
         out = np.empty_like(stack)
         for f, root in enumerate(roots):
             out[self.spans[f]] = (root @ self.by_group(stack, f)).reshape(-1, stack.shape[1])
-        return out
-
-
-@dataclass(frozen=True)
-class CrossedReduced:
-    """The mixed-model equations of several factors solved at one Lambda; see `grouped.Reduced`.
-
-    Attributes
-    ----------
-    Lambda : ndarray (q, q)
-    root : ndarray
-        Flat array of the factorisation.
-    log_det_m, beta, XX_inverse, log_det_xx, r2
-        As with one factor.
-    K : ndarray (Q, p + 1)
-        M^-1 Lambda'B.
-    products : CrossedProducts
-        What was solved.
-    """
-
-    Lambda: FloatArray
-    root: FloatArray
-    log_det_m: float
-    K: FloatArray
-    beta: FloatArray
-    XX_inverse: FloatArray
-    log_det_xx: float
-    r2: float
-    products: CrossedProducts
-
-    @cached_property
-    def inverse(self) -> FloatArray:
-        """Selected inverse of M, flat, in the places of the factorisation."""
-        return selected_inverse(self.products.elimination, self.root)
-
-    def group_inverses(self, f: int) -> FloatArray:
-        """Diagonal blocks of M^-1 of factor f (J_f, q_f, q_f)."""
-        from nestwise.likelihood import cholesky  # compiled code: half a second to import
-
-        e = self.products.elimination
-        mine = np.flatnonzero(e.factor == f)
-        mine = mine[np.argsort(e.column[mine], kind="stable")]
-        q = len(self.products.factors[f][1])
-        out = np.empty((mine.size, q, q))
-        cholesky.blocks(self.inverse, mine, e.size, e.start, e.width, e.shift, out)
         return out
 
 
@@ -167,9 +132,17 @@ def collapse_crossed(design: Design) -> CrossedProducts:
     from scipy import sparse
 
     rows = working_rows(design)
-    parts = [_columns(each, rows.Z, design.n) for each in design.factors]
+    parts = [indicator_columns(each, rows.Z, design.n) for each in design.factors]
     Z: Any = sparse.hstack(parts, format="csc")
     A: Any = sparse.csr_array(Z.T @ Z)
+    B = np.asarray(Z.T @ rows.W)
+    relations = tuple(
+        None if each.terms[0].relation is None else relation_root(each.terms[0].relation)
+        for each in design.factors
+    )
+    if any(root is not None for root in relations):
+        sizes = ((each.n_groups, len(each.columns)) for each in design.factors)
+        A, B = related_products(A, B, [(root, *size) for root, size in zip(relations, sizes, strict=True)])
     A.sort_indices()
     counts = [each.n_groups for each in design.factors]
     widths = np.array([len(each.columns) for each in design.factors], dtype=np.int64)
@@ -180,7 +153,7 @@ def collapse_crossed(design: Design) -> CrossedProducts:
         A=A,
         coupling=coupling,
         elimination=elimination,
-        B=np.asarray(Z.T @ rows.W),
+        B=B,
         G=rows.W.T @ rows.W,
         n=design.n,
         pattern=rows.pattern,
@@ -190,6 +163,7 @@ def collapse_crossed(design: Design) -> CrossedProducts:
         scale=rows.scale,
         log_weights=rows.log_weights,
         sigma=rows.sigma,
+        relations=relations,
     )
 
 
@@ -201,8 +175,18 @@ def with_outcomes(products: CrossedProducts, B_y: FloatArray, G_y: FloatArray) -
     return replace(products, B=B, G=G)
 
 
-def _columns(grouping: Factor, working: tuple[FloatArray, ...], n: int) -> Any:
-    """Z of one factor (n, J q), group by group."""
+def indicator_columns(grouping: Factor, working: tuple[FloatArray, ...], n: int) -> Any:
+    """Z of one factor (n, J q), sparse, group by group; memberships are weighted, relations left out.
+
+    Parameters
+    ----------
+    grouping : Factor
+        The factor.
+    working : tuple of ndarray (n,)
+        Columns of all varying coefficients.
+    n : int
+        Rows.
+    """
     from scipy import sparse
 
     q = len(grouping.columns)
@@ -258,70 +242,3 @@ def _places(e: Elimination, early: IntArray, late: IntArray) -> IntArray:
     found = np.searchsorted(known, early[coupled] * N + late[coupled])
     at[coupled] += e.row[found] * e.width[early[coupled]]
     return at
-
-
-def reduce_crossed(products: CrossedProducts, Lambda: FloatArray) -> CrossedReduced:
-    """Solve the mixed-model equations of several factors at Lambda (q, q).
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        If a block is not positive definite in rounding.
-    """
-    e, p = products.elimination, products.p
-    roots = products.blocks(Lambda)
-    root, log_det = factor(e, products.coupling, _padded(roots))
-    K = solve(e, root, products.apply([each.T for each in roots], products.B))
-    S = products.G - products.B.T @ products.apply(roots, K)
-    S = (S + S.T) / 2
-    half = np.linalg.cholesky(S[:p, :p])
-    half_inverse = np.linalg.inv(half)
-    along = half_inverse @ S[:p, p]
-    return CrossedReduced(
-        Lambda=Lambda,
-        root=root,
-        log_det_m=log_det,
-        K=K,
-        beta=half_inverse.T @ along,
-        XX_inverse=half_inverse.T @ half_inverse,
-        log_det_xx=2 * float(np.log(np.diag(half)).sum()),
-        r2=float(S[p, p] - along @ along),
-        products=products,
-    )
-
-
-def crossed_slope(reduced: CrossedReduced, F: FloatArray) -> FloatArray:
-    """Half the derivative of the criterion by Lambda (q, q): sum of A Lambda M^-1 - E F K' by groups."""
-    from nestwise.likelihood import cholesky  # compiled code: half a second to import
-
-    products = reduced.products
-    e, c = products.elimination, products.coupling
-    roots = products.blocks(reduced.Lambda)
-    padded = _padded(roots)
-    first = np.zeros_like(padded)
-    cholesky.slope(
-        reduced.inverse, c.values, c.begin, c.late, c.early, c.at, padded, e.size, e.factor, e.width, first
-    )
-    E = residual_products(reduced) @ F
-    out = np.zeros((products.q, products.q))
-    for f, (_, columns, _) in enumerate(products.factors):
-        second = np.einsum(
-            "jas,jbs->ab", products.by_group(E, f), products.by_group(reduced.K, f), optimize=True
-        )
-        out[np.ix_(columns, columns)] = first[f, : len(columns), : len(columns)] - second
-    return out
-
-
-def residual_products(reduced: CrossedReduced) -> FloatArray:
-    """``E = B - A Lambda K`` (Q, p + 1): what Z says of the residuals of X and y."""
-    products = reduced.products
-    E: FloatArray = products.B - products.A @ products.apply(products.blocks(reduced.Lambda), reduced.K)
-    return E
-
-
-def _padded(roots: list[FloatArray]) -> FloatArray:
-    widest = max(root.shape[0] for root in roots)
-    padded = np.zeros((len(roots), widest, widest))
-    for f, root in enumerate(roots):
-        padded[f, : root.shape[0], : root.shape[0]] = root
-    return padded

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestwise.arrays import FloatArray
-from nestwise.likelihood.crossed import (
-    CrossedProducts,
+from nestwise.likelihood.crossed import CrossedProducts
+from nestwise.likelihood.crossed_equations import (
     CrossedReduced,
     crossed_slope,
     reduce_crossed,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nestwise.arrays import FloatArray
-from nestwise.likelihood.crossed import CrossedProducts, CrossedReduced
+from nestwise.likelihood.crossed import CrossedProducts
+from nestwise.likelihood.crossed_equations import CrossedReduced
 from nestwise.likelihood.crossproducts import CrossProducts
 from nestwise.likelihood.gaussian import Equations
 from nestwise.likelihood.products import Products
@@ -44,7 +45,7 @@ def _of_factors(reduced: CrossedReduced, v: FloatArray, *, reml: bool) -> FloatA
     for f, (_, columns, J) in enumerate(products.factors):
         K = products.by_group(reduced.K, f)
         w = K @ v
-        moment = w.T @ w + reduced.group_inverses(f).sum(axis=0)
+        moment = w.T @ w + reduced.own_inverses(f).sum(axis=0)
         if reml:
             K_X = K[:, :, : products.p]
             moment += np.tensordot(K_X @ reduced.XX_inverse, K_X, axes=((0, 2), (0, 2)))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from nestwise.compare.reading import noun
 from nestwise.config.study import Study
 from nestwise.names import plural
 from nestwise.report.blocks import Cell
+from nestwise.report.covariance import kind_and_place
 from nestwise.vocabulary import INTERCEPT
 
 ENGINES = {
@@ -33,7 +36,12 @@ DERIVED = {
     "design_effect": "design effect",
     "r2_marginal": "R², fixed effects alone",
     "r2_conditional": "R², with random effects",
+    "caic": "conditional AIC",
+    "effective_df": "effective number of parameters",
 }
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
+_CHI2 = re.compile(r"chi2\((\d+)\)")
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 VERDICTS = {
     "agrees": ("agrees", "good"),
     "small": ("real but small", "quiet"),
@@ -60,6 +68,33 @@ def status_cell(status: str) -> Cell:
     return Cell(text, tone)
 
 
+def null_distribution(reference: str | None) -> str:
+    """The reference of a test as a page sets it: `½χ²₀ + ½χ²₁` for `0.5 chi2(0) + 0.5 chi2(1)`."""
+    halves = (reference or "").replace("0.5 chi2(", "½chi2(")
+    return _CHI2.sub(lambda found: f"χ²{found[1].translate(_SUBSCRIPTS)}", halves)
+
+
+def residual_name(study: Study, term: str) -> str:
+    """What a parameter of the residuals is called: `residual SD, month 2`."""
+    kind, place = kind_and_place(term)
+    if kind == "cor" and place.startswith("lag "):
+        steps = place.removeprefix("lag ")
+        return f"residual correlation, {steps} visit{'s' if steps != '1' else ''} apart"
+    parts = place.split(",") if kind == "cor" else [place]
+    numeric = all(_NUMBER.fullmatch(part) for part in parts)
+    where = " and ".join(parts) if place else ""
+    if place and numeric and study.time is not None:
+        where = f"{study.time.column} {where}"
+    name = {
+        "sigma": "residual SD" if place else "residual SD (σ)",
+        "cor": "residual correlation",
+        "rho": "residual correlation (ρ)",
+        "power": "power of the residual SD (δ)",
+        "exponential": "rate of the residual SD (δ)",
+    }.get(kind, f"residual {kind}")
+    return f"{name}, {where}" if where else name
+
+
 def quantity(study: Study, component: str, group: str | None, term: str) -> Cell:
     """The name of a quantity, and below it whose it is."""
     own = f"between {plural(noun(study, group))}" if group else ""
@@ -69,7 +104,7 @@ def quantity(study: Study, component: str, group: str | None, term: str) -> Cell
         pair = [INTERCEPT, term.removeprefix(f"{INTERCEPT}:")] if term.startswith(f"{INTERCEPT}:") else [term]
         return Cell(f"correlation of {' and '.join(pair).replace(INTERCEPT, 'intercept')}", "", own)
     if component == "residual":
-        return Cell("residual SD (σ)" if term == "sigma" else f"residual {term}", "", "within groups")
+        return Cell(residual_name(study, term), "", "within groups" if term == "sigma" else "")
     if component == "derived":
         return Cell(DERIVED.get(term, term.replace("_", " ")), "", noun(study, group) if group else "")
     return Cell(term)

@@ -11,7 +11,9 @@ import pytest
 from scipy import stats
 
 from nestwise.fit import bootstrap as module
+from nestwise.fit import refit_crossed as crossed_module
 from nestwise.fit.bootstrap import bootstrap, fold, replicate, summarise
+from nestwise.fit.lmm import fit_lmm
 from nestwise.fit.optimise import optimise
 from nestwise.fit.refit import refit
 from nestwise.fit.refit_crossed import refit_crossed
@@ -105,8 +107,9 @@ def test_refits_from_a_singular_start(make_design):
     assert np.abs(gap).max() < 1e-5
 
 
+@pytest.mark.parametrize("related", [False, True])
 @pytest.mark.parametrize("crossed", [True, False])
-def test_refits_of_several_factors(crossed, make_design):
+def test_refits_of_several_factors(crossed, related, make_design):
     """Outcomes drawn row by row, weights and offset minded, beside the engine on the same outcome."""
     rng = np.random.default_rng(5)
     outer = np.repeat(np.arange(6), 8)
@@ -117,6 +120,9 @@ def test_refits_of_several_factors(crossed, make_design):
     terms = ("outer", outer, both, False), ("inner", inner, {"(Intercept)": one}, True)
     design = make_design(y, both, *terms, offset=np.linspace(0, 2, 48))
     design = replace(design, weights=np.linspace(0.5, 2, 48))
+    if related:
+        first, second = design.random
+        design = replace(design, random=(replace(first, relation=0.5 + np.diag(np.arange(1.0, 7))), second))
     state = solve_lmm(design)
     sets = outcomes(design, state.solution, 6, seed=2)
     kwargs = {"theta": state.optimum.theta, "hessian": state.optimum.hessian}
@@ -217,3 +223,47 @@ def test_thousands_of_refits_a_minute(sleepstudy, radon):
         began = perf_counter()
         bootstrap(design, state, 1_000, seed=1)
         assert 60_000 / (perf_counter() - began) > 10_000
+
+
+@pytest.fixture
+def crossed(make_design):
+    rng = np.random.default_rng(6)
+    a, b = rng.integers(0, 8, 90), rng.integers(0, 6, 90)
+    one = np.ones(90)
+    y = rng.normal(size=8)[a] + rng.normal(size=6)[b] + rng.normal(size=90)
+    terms = (("a", a, {"(Intercept)": one}, True), ("b", b, {"(Intercept)": one}, True))
+    return make_design(y, {"(Intercept)": one}, *terms)
+
+
+def test_a_fit_of_crossed_factors_has_its_bootstrap(crossed):
+    """Every row of the table, with intervals; the same whatever else is fitted."""
+    fit = fit_lmm(crossed, bootstrap=60, seed=4)
+    record = fit.record["bootstrap"]
+    assert record["refits"] + record["failures"] == 60
+    assert not [warning for warning in fit.warnings if "bootstrap" in warning]
+    found = {(row["component"], row["group"], row["term"]): row for row in record["quantities"]}
+    for row in fit.estimates:
+        if row.component in ("fixed", "sd", "residual") or row.term in ("icc", "variance_share"):
+            drawn = found[row.component, row.group, row.term]
+            assert drawn["estimate"] == pytest.approx(row.estimate, abs=1e-8)
+            assert drawn["lower"] < drawn["upper"]
+    assert fit_lmm(crossed, bootstrap=60, seed=4).record["bootstrap"]["quantities"] == record["quantities"]
+
+
+def test_a_bootstrap_that_takes_hours_is_not_drawn(crossed, monkeypatch):
+    monkeypatch.setattr(module, "PER_SECOND", 10.0)
+    fit = fit_lmm(crossed, bootstrap=10_000)
+    assert "bootstrap" not in fit.record
+    (sentence,) = (warning for warning in fit.warnings if "bootstrap" in warning)
+    assert "10,000 refits of 90 rows in 8 x 6 groups" in sentence
+    assert "hours" in sentence
+
+
+def test_refits_that_fail_are_given_to_the_engine(crossed, monkeypatch):
+    state = solve_lmm(crossed)
+    plain = replicate(crossed, state, 2, 0, 5)
+    monkeypatch.setattr(crossed_module, "SLOPE", 0.0)
+    monkeypatch.setattr(crossed_module, "TOO_FAR", -np.inf)  # nothing counts as an end
+    searched = replicate(crossed, state, 2, 0, 5)
+    assert searched.converged.all()
+    np.testing.assert_allclose(searched.Sigma, plain.Sigma, atol=1e-3)

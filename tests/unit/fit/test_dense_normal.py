@@ -29,6 +29,8 @@ X_COLUMN = RNG.normal(size=N)
 BESIDE = np.column_stack([ACROSS, RNG.integers(0, 5, N)])
 SHARES = RNG.dirichlet([1, 1], N)
 RELATION = 0.7 ** np.abs(np.subtract.outer(np.arange(6.0), np.arange(6.0)))
+FAMILIES = np.kron(np.eye(4), np.full((3, 3), 0.5) + np.diag([0.5, 1.0, 1.5]))
+TWINS = np.kron(np.eye(6), np.ones((2, 2)))  # of rank 6
 NOISE = RNG.normal(size=N)
 Y = (
     1 + 0.5 * X_COLUMN + 1.2 * RNG.normal(size=6)[OUTER] + RNG.normal(size=12)[WITHIN]
@@ -66,6 +68,13 @@ STRUCTURES = {
     "three": lambda **k: design(term("c", ACROSS), term("a", OUTER, BOTH), term("a:b", WITHIN), **k),
     "members": lambda **k: design(term("c", ACROSS, membership=MEMBERS), **k),
     "members_slopes": lambda **k: design(term("c", ACROSS, BOTH, membership=MEMBERS), term("a", OUTER), **k),
+    "relation": lambda **k: design(term("a", OUTER, relation=RELATION), **k),
+    "relation_slopes": lambda **k: design(term("a", OUTER, BOTH, relation=RELATION), term("c", ACROSS), **k),
+    "families": lambda **k: design(term("a:b", WITHIN, relation=FAMILIES), **k),
+    "twins": lambda **k: design(term("a:b", WITHIN, BOTH, relation=TWINS), **k),
+    "two_relations": lambda **k: design(
+        term("a", OUTER, relation=RELATION), term("a:b", WITHIN, relation=FAMILIES), **k
+    ),
 }
 ROWS = {
     "plain": {},
@@ -75,8 +84,8 @@ ROWS = {
 }
 CASES = [
     *((structure, "plain") for structure in STRUCTURES),
-    *((structure, "weights") for structure in ("one", "nested", "crossed_slopes", "members")),
-    *((structure, "known") for structure in ("one", "nested", "crossed_slopes", "members")),
+    *((structure, "weights") for structure in ("one", "nested", "crossed_slopes", "members", "relation")),
+    *((structure, "known") for structure in ("one", "nested", "crossed_slopes", "members", "relation")),
     ("three", "offset"),
 ]
 

@@ -280,6 +280,41 @@ def test_names_of_memberships_do_not_matter():
     same(solved(replace(design, random=(replace(term, membership=turned),))), solved(both))
 
 
+def test_independent_groups_are_a_relation():
+    """K = I is the plain model."""
+    for model in ("intercepts", "slopes", "crossed_slopes"):
+        design = study(model)
+        term = replace(design.random[0], relation=np.eye(9))
+        same(solved(replace(design, random=(term, *design.random[1:]))), solved(design))
+
+
+def test_a_relation_goes_with_its_labels():
+    design, rng = study("intercepts"), np.random.default_rng(6)
+    distance = np.abs(np.subtract.outer(np.arange(9), np.arange(9)))
+    relation, order = 0.6**distance, rng.permutation(9)
+    term = design.random[0]
+    base = solved(replace(design, random=(replace(term, relation=relation),)))
+    other = np.empty_like(relation)
+    other[np.ix_(order, order)] = relation
+    found = solved(replace(design, random=(replace(term, relation=other, codes=order[term.codes]),)))
+    same(found, base, n_effects=False)
+    near(found.effects[0].b[order], base.effects[0].b)
+    assert abs(base.log_likelihood - solved(design).log_likelihood) > 1e-3
+
+
+def test_a_multiple_of_a_relation_is_a_multiple_of_the_variance():
+    """K and 4 K are the same model, with half the standard deviation."""
+    design = study("slopes")
+    relation = 0.6 ** np.abs(np.subtract.outer(np.arange(9), np.arange(9)))
+    one, four = (
+        solved(replace(design, random=(replace(design.random[0], relation=times * relation),)))
+        for times in (1.0, 4.0)
+    )
+    assert four.deviance == pytest.approx(one.deviance, abs=1e-9)
+    np.testing.assert_allclose(2 * four.sd, one.sd, rtol=1e-6)
+    np.testing.assert_allclose(four.effects[0].b_cov, one.effects[0].b_cov, rtol=1e-6)
+
+
 @quick
 def test_known_errors_go_with_their_rows(model):
     """Known standard errors: sigma is 1, and the rows may stand in any order."""

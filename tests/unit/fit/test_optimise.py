@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nestwise.fit import optimise as search
-from nestwise.fit.optimise import finite_hessian, lower_factor, optimise, triangular
+from nestwise.fit import optimise as ladder
+from nestwise.fit import search
+from nestwise.fit.optimise import lower_factor, optimise, triangular
+from nestwise.fit.search import Evaluations, difference_hessian, judged
 from nestwise.likelihood.compression import compress
 from nestwise.likelihood.crossproducts import collapse
 from nestwise.likelihood.gaussian import constant, deviance
@@ -16,7 +18,7 @@ def test_radon_from_the_false_boundary(radon, monkeypatch):
     """Rule 5: from theta near zero slope variance (-1067.09 there) to -1064.32017, by negative curvature."""
     products = collapse(radon())
     trap = np.array([0.206, 0.0, 0.0])
-    monkeypatch.setattr(search, "_starts", lambda *args, **kwargs: [("trap", trap)])
+    monkeypatch.setattr(ladder, "_starts", lambda *args, **kwargs: [("trap", trap)])
     found = optimise(products, reml=True)
     assert found.converged
     assert -found.record["objective"] / 2 == pytest.approx(-1064.32017, abs=1e-5)
@@ -30,7 +32,7 @@ def test_radon_from_the_false_boundary(radon, monkeypatch):
 def test_any_start_ends_at_one_optimum(radon, monkeypatch, start):
     products = collapse(radon())
     best = optimise(products, reml=True)
-    monkeypatch.setattr(search, "_starts", lambda *args, **kwargs: [("given", np.array(start))])
+    monkeypatch.setattr(ladder, "_starts", lambda *args, **kwargs: [("given", np.array(start))])
     found = optimise(products, reml=True)
     np.testing.assert_allclose(found.theta, best.theta, atol=1e-5)
     assert found.converged
@@ -51,9 +53,9 @@ def test_compressed_data_have_the_same_optimum(sleepstudy):
 def test_an_unfinished_search_is_not_converged(simulate, monkeypatch):
     """Rule 7: converged is strict; a search that stands still is found out."""
     products = collapse(simulate())
-    monkeypatch.setattr(search, "_starts", lambda *args, **kwargs: [("given", np.array([2.0, 0.0, 2.0]))])
+    monkeypatch.setattr(ladder, "_starts", lambda *args, **kwargs: [("given", np.array([2.0, 0.0, 2.0]))])
     monkeypatch.setattr(search, "_lbfgs", lambda objective, start, *args: start)
-    monkeypatch.setattr(search, "_polish", lambda objective, theta, *args: theta)
+    monkeypatch.setattr(search, "_newton", lambda objective, at, *args: judged(objective, at)[0])
     monkeypatch.setattr(search, "_nelder_mead", lambda objective, theta, *args: theta)
     found = optimise(products, reml=True)
     assert not found.converged
@@ -63,17 +65,18 @@ def test_an_unfinished_search_is_not_converged(simulate, monkeypatch):
 def test_a_saddle_is_not_converged(radon):
     """The gradient vanishes at theta = 0 by symmetry; the curvature gives it away."""
     products = collapse(radon())
-    verdict = search._verdict(lambda theta: deviance(products, theta, reml=True), np.zeros(3))
-    assert verdict["gradient_norm"] < 1e-8
-    assert min(verdict["hessian_eigenvalues"]) < 0
-    assert not verdict["converged"]
+    objective = Evaluations(lambda theta: deviance(products, theta, reml=True))
+    verdict, values, _ = judged(objective, np.zeros(3))
+    assert np.abs(verdict.gradient).max() < 1e-8
+    assert values[0] < 0
+    assert not verdict.converged
 
 
 def test_nelder_mead_finishes_where_gradients_fail(simulate, monkeypatch):
     products = collapse(simulate())
     best = optimise(products, reml=True)
     monkeypatch.setattr(search, "_lbfgs", lambda objective, start, *args: start)
-    monkeypatch.setattr(search, "_polish", lambda objective, theta, *args: theta)
+    monkeypatch.setattr(search, "_newton", lambda objective, at, *args: judged(objective, at)[0])
     found = optimise(products, reml=True)
     assert "Nelder-Mead" in {run["optimiser"] for run in found.record["runs"]}
     np.testing.assert_allclose(np.abs(found.theta), np.abs(best.theta), atol=1e-4)
@@ -84,12 +87,13 @@ def test_the_objective_is_the_criterion(simulate):
     found = optimise(products, reml=False)
     again = deviance(products, found.theta, reml=False)[0] + constant(products, reml=False)
     assert found.record["objective"] == pytest.approx(again, abs=1e-9)
-    assert found.record["evaluations"] == sum(run["evaluations"] for run in found.record["runs"])
+    # besides the runs: the choice of the starts
+    assert found.record["evaluations"] >= sum(run["evaluations"] for run in found.record["runs"]) > 10
 
 
 def test_hessian_of_a_quadratic():
     A = np.array([[3.0, 1.0], [1.0, 2.0]])
-    hessian = finite_hessian(lambda x: (0.5 * x @ A @ x, A @ x), np.array([0.3, -2.0]))
+    hessian = difference_hessian(lambda x: (0.5 * x @ A @ x, A @ x), np.array([0.3, -2.0]))
     np.testing.assert_allclose(hessian, A, rtol=1e-8)
 
 

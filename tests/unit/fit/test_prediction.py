@@ -18,10 +18,10 @@ def dense(design, solution):
     blocks, G = [], []
     for factor in design.factors:
         indicator = np.eye(factor.n_groups)[factor.codes]
-        q = len(factor.columns)
         blocks.append(np.einsum("ij,iq->ijq", indicator, factor.Z).reshape(design.n, -1))
         Sigma = solution.Sigma[np.ix_(factor.columns, factor.columns)]
-        G.append(np.kron(np.eye(factor.n_groups), Sigma).reshape(factor.n_groups * q, -1))
+        relation = factor.terms[0].relation
+        G.append(np.kron(np.eye(factor.n_groups) if relation is None else relation, Sigma))
     from scipy.linalg import block_diag
 
     Z, D = np.hstack(blocks), block_diag(*G)
@@ -51,10 +51,18 @@ def crossed(make_design):
     return make_design(y, both, ("a", a, both, True), ("b", b, {"(Intercept)": one}, True))
 
 
-@pytest.mark.parametrize("which", ["sleepstudy", "unbalanced", "crossed"])
-def test_a_known_group_by_dense_algebra(which, sleepstudy, simulate, crossed):
+@pytest.fixture(scope="module")
+def related(crossed):
+    relation = 1.5 * 0.6 ** np.abs(np.subtract.outer(np.arange(6.0), np.arange(6.0)))
+    first, *others = crossed.random
+    return replace(crossed, random=(replace(first, relation=relation), *others))
+
+
+@pytest.mark.parametrize("which", ["sleepstudy", "unbalanced", "crossed", "related"])
+def test_a_known_group_by_dense_algebra(which, sleepstudy, simulate, request):
     """Rule 14: the prediction of a known group knows both that beta and that b are estimated."""
-    design = {"sleepstudy": sleepstudy, "unbalanced": simulate}.get(which, lambda: crossed)()
+    made = {"sleepstudy": sleepstudy, "unbalanced": simulate}.get(which)
+    design = request.getfixturevalue(which) if made is None else made()
     state = solve_lmm(design)
     found = predict(design, state, design_rows(design), "known")
     variance = brute_variance(design, state.solution)

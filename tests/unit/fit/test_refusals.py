@@ -111,3 +111,42 @@ def test_names_reach_the_sentence(make_design):
     design = replace(make_design(np.ones(12), ONE, term()), outcome="weight <b>", formula="w ~ 1 + (1 | g)")
     with pytest.raises(Refusal, match=r"w ~ 1 \+ \(1 \| g\): the outcome weight <b> is the same"):
         fit_lmm(design)
+
+
+RELATIONS = {
+    "of another shape": (np.eye(2), "shape (2, 2), and g has 3 groups"),
+    "not finite": (np.diag([1.0, np.inf, 1.0]), "no finite numbers"),
+    "not symmetric": (np.eye(3) + np.triu(np.ones((3, 3)), 1), "not symmetric"),
+    "no correlation": (np.ones((3, 3)) - 2 * np.eye(3), "not positive semi-definite"),
+    "nothing": (np.zeros((3, 3)), "not positive semi-definite"),
+}
+
+
+def related(design, relation):
+    return replace(design, random=(replace(design.random[0], relation=relation),))
+
+
+@pytest.mark.parametrize("case", RELATIONS)
+def test_a_relation_that_is_none(make_design, case):
+    relation, what = RELATIONS[case]
+    with pytest.raises(Refusal, match="the relation of g") as caught:
+        fit_lmm(related(make_design(Y, ONE, term()), relation))
+    assert what in str(caught.value)
+    assert "no negative eigenvalue" in str(caught.value)
+
+
+def test_a_relation_that_is_too_large(make_design, monkeypatch):
+    from nestwise.fit import refusals
+
+    monkeypatch.setattr(refusals, "MOST_RELATED", 2)
+    with pytest.raises(Refusal, match="3 related groups have 3 random effects"):
+        fit_lmm(related(make_design(Y, ONE, term()), np.eye(3)))
+
+
+def test_one_row_a_group_is_enough_where_groups_are_related(make_design):
+    """An animal with one record: its relatives tell its effect from the residual; strangers do not."""
+    alone = make_design(Y, ONE, term(codes=np.arange(12)))
+    families = np.kron(np.eye(4), np.full((3, 3), 0.5) + 0.5 * np.eye(3))
+    assert fit_lmm(related(alone, families)).estimates
+    with pytest.raises(Refusal, match="cannot be told from the residuals"):
+        fit_lmm(related(alone, np.diag(np.arange(1.0, 13))))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nestwise.compare.reading import Answer, answer, noun
-from nestwise.design.mathml import Symbol, write
+from nestwise.design.mathml import Equation, Symbol, write
 from nestwise.names import plural, several
 from nestwise.numbers import NOTHING, count, interval, p_value, say, with_error
 from nestwise.report.blocks import (
@@ -20,9 +22,14 @@ from nestwise.report.blocks import (
     Text,
     cells,
 )
+from nestwise.report.covariance import is_plain, residual_equations, residual_symbols, residual_words
+from nestwise.report.grouping import grouping_words
 from nestwise.report.record import ReportRecord
 from nestwise.report.ways import five_ways
 from nestwise.report.words import engine_name, quantity, unit_of
+
+RESIDUALS = "Residuals"
+"""Title of the equation of plain residuals."""
 
 
 def models_section(record: ReportRecord) -> Section:
@@ -51,7 +58,10 @@ def _one_model(record: ReportRecord, model: str) -> list[Block]:
         blocks.append(Note(str(refused or "This model could not be designed; see Fits."), "attention"))
         return blocks
     writing = write(record.shapes[model])
-    blocks.append(Mathematics(writing.equations))
+    blocks.append(Mathematics(_equations(record, model, writing.equations)))
+    design = record.designs.get(model, {})
+    said = (residual_words(design, column_names(record, model)), *grouping_words(record.study, design))
+    blocks += [Text(sentence) for sentence in said if sentence]
     key = _key(record, model, writing.symbols)
     main = model == record.main_model
     blocks.append(key if main else Fold(f"Symbols of {model}, with their estimates", (key,)))
@@ -62,8 +72,40 @@ def _one_model(record: ReportRecord, model: str) -> list[Block]:
     return blocks
 
 
+def column_names(record: ReportRecord, model: str) -> dict[str, str]:
+    """Columns that the residuals of a model depend on, and what one subject is called."""
+    config, residual = record.study.models[model], record.designs.get(model, {}).get("residual")
+    subject = noun(record.study, str(residual["subject"])) if residual else "subject"
+    return {
+        "weights": config.weights or "w",
+        "sampling_error": config.sampling_error or "s",
+        "subject": subject,
+    }
+
+
+def _equations(record: ReportRecord, model: str, written: Sequence[Equation]) -> tuple[Equation, ...]:
+    """The equations of a model, with the residuals as its design has them."""
+    design = record.designs.get(model, {})
+    times = ((record.records.get((model, "lmm")) or {}).get("residual") or {}).get("times") or ()
+    own = residual_equations(design, column_names(record, model), times)
+    if not own:
+        return tuple(written)
+    place = next((at for at, line in enumerate(written) if line.title == RESIDUALS), len(written))
+    return (*written[:place], *own, *written[place + 1 :])
+
+
+def _symbols(found: Answer | None, symbols: Sequence[Symbol]) -> tuple[Symbol, ...]:
+    """The key with the residual parameters that the fit has in place of one standard deviation."""
+    if found is None:
+        return tuple(symbols)
+    terms = [str(row["term"]) for row in found.estimates if row["component"] == "residual"]
+    if terms == ["sigma"]:
+        return tuple(symbols)
+    return (*(each for each in symbols if each.component != "residual"), *residual_symbols(terms))
+
+
 def _ways(record: ReportRecord, model: str) -> list[Block]:
-    ways = five_ways(record.shapes[model])
+    ways = five_ways(record.shapes[model]) if is_plain(record.designs.get(model, {})) else ()
     if not ways:
         return []
     inside: list[Block] = [
@@ -79,6 +121,9 @@ def _key(record: ReportRecord, model: str, symbols: tuple[Symbol, ...]) -> Table
     shape = record.shapes[model]
     found = answer(record.study, model, record.estimates, record.fits, record.groups)
     sizes = [f"{count(term.n_groups)} {plural(noun(record.study, term.group))}" for term in shape.random]
+    residual = record.designs.get(model, {}).get("residual")
+    if residual:
+        sizes.append(f"{count(residual['n_subjects'])} {plural(noun(record.study, residual['subject']))}")
     size = several([f"{count(shape.n)} rows", *dict.fromkeys(sizes)])
     by = f"; estimates by {engine_name(found.engine)}{unit_of(record.study, shape.outcome)}" if found else ""
     return Table(
@@ -92,7 +137,7 @@ def _key(record: ReportRecord, model: str, symbols: tuple[Symbol, ...]) -> Table
             "df",
             "p",
         ),
-        rows=tuple(_symbol(record, found, symbol) for symbol in symbols),
+        rows=tuple(_symbol(record, found, symbol) for symbol in _symbols(found, symbols)),
         align="llrrrrr",
     )
 
