@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 
 TERMS_A_LINE = 4
+CHARACTERS_A_LINE = 44
+"""Symbols and letters of the terms of one line, beyond which it is wider than a page."""
+_TAG = re.compile(r"<[^>]*>")
 
 
 def factors(name: str) -> tuple[str, ...]:
@@ -73,14 +77,24 @@ def product(name: str, index: str) -> str:
 
 def summed(left: str, terms: Sequence[str]) -> str:
     """``left = a + b + ...``, broken after every few terms so that it fits a page."""
-    if len(terms) <= TERMS_A_LINE + 1:
+    if len(terms) <= TERMS_A_LINE + 1 and sum(map(_letters, terms)) <= CHARACTERS_A_LINE:
         return row(left, mo("="), mo("+").join(terms) if terms else number(0))
-    lines = [terms[start : start + TERMS_A_LINE] for start in range(0, len(terms), TERMS_A_LINE)]
+    lines: list[list[str]] = [[]]
+    for term in terms:
+        full = len(lines[-1]) == TERMS_A_LINE or sum(map(_letters, [*lines[-1], term])) > CHARACTERS_A_LINE
+        if lines[-1] and full:
+            lines.append([])
+        lines[-1].append(term)
     cells = []
     for line_number, line in enumerate(lines):
         head = row(left, mo("=")) if line_number == 0 else mo("+")
         cells.append(f'<mtr><mtd class="head">{head}</mtd><mtd class="tail">{mo("+").join(line)}</mtd></mtr>')
     return f'<mtable class="lines">{"".join(cells)}</mtable>'
+
+
+def _letters(term: str) -> int:
+    """Symbols and letters that a term shows."""
+    return len(_TAG.sub("", term))
 
 
 def normal(*arguments: str) -> str:

@@ -197,6 +197,8 @@ class Design:
         Comparisons of the levels of covariates that stand in the fixed part at several.
     occasions : Occasions or None
         Visit of each row, where a working correlation goes by time.
+    categories : tuple of str
+        Values of an ordinal outcome, lowest first; `y` holds their places.
     """
 
     study: str
@@ -224,6 +226,7 @@ class Design:
     means: tuple[MeansGrid, ...] = ()
     contextual: tuple[ContextualContrast, ...] = ()
     occasions: Occasions | None = None
+    categories: tuple[str, ...] = ()
 
     @property
     def n(self) -> int:

@@ -7,7 +7,8 @@ independent of all others, ``C_j = X_j'V_j^-1 X_j`` and ``s_j = X_j'V_j^-1 (y_j 
 
 Where other groups share in the covariance of its rows (an inner group of a nested model, a crossed factor),
 ``C_j = U'P^-1 U`` and ``s_j = U'P^-1 u`` with U and u the group's rows of ``V^-1 X`` and of
-``V^-1 (y - X beta)``, and P its block of ``V^-1``: deleting rows is the same as giving each an indicator.
+``V^-1 (y - X beta)``, and P its block of ``V^-1``: deleting rows is the same as giving each an indicator. See
+`influence_crossed`.
 
 Sources: Christensen, Pearson & Johnson (1992), Technometrics 34; Demidenko & Stukel (2005), Statistics in
 Medicine 24; measures as in HLMdiag (Loy & Hofmann 2014, Journal of Statistical Software 56(5)).
@@ -15,7 +16,6 @@ Medicine 24; measures as in HLMdiag (Loy & Hofmann 2014, Journal of Statistical 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,6 @@ import polars as pl
 
 from nestwise.arrays import FloatArray, IntArray
 from nestwise.design.record import Design, Factor
-from nestwise.fit.clusters import MarginalCovariance
 from nestwise.fit.solution import LmmSolution
 from nestwise.results import conform, empty
 from nestwise.vocabulary import INFLUENCE
@@ -116,65 +115,25 @@ def influence(design: Design, solution: LmmSolution) -> list[Influence]:
     M = np.eye(q) + L.T @ ZZ @ L
     LW = L.T @ ZW
     C = XX - np.swapaxes(LW[:, :, :p], 1, 2) @ np.linalg.solve(M, LW)
-    return [leave_out_measures(factor, C[:, :, :p], C[:, :, p], C[:, :, :p], T)]
+    return [measures(factor, C[:, :, :p], C[:, :, p], C[:, :, :p], T)]
 
 
-def influence_by_clusters(
-    design: Design, solution: LmmSolution, marginal: MarginalCovariance
-) -> list[Influence]:
-    """Leave-one-group-out measures from the covariance of independent clusters of rows.
-
-    For several grouping factors, memberships, relations and residual covariances; a group of several
-    memberships is left out with all rows that name it first.
+def measures(factor: Factor, C: FloatArray, s: FloatArray, share: FloatArray, T: FloatArray) -> Influence:
+    """Measures from what each group takes away, in columns Q = X T.
 
     Parameters
     ----------
-    design : Design
-        The model.
-    solution : LmmSolution
-        Its fit; of a model without random effects only `beta` is read.
-    marginal : MarginalCovariance
-        Covariance of the rows at the estimates.
+    factor : Factor
+        The groups.
+    C : ndarray (J, p, p)
+        ``C_j`` of the module.
+    s : ndarray (J, p)
+        ``s_j``.
+    share : ndarray (J, p, p)
+        ``X_j'(V^-1 X)_j``; they add up to S.
+    T : ndarray (p, p)
+        From effects of Q to those of X.
     """
-    Q, T = _orthogonal(design.X)
-    residual = design.y_less_offset - design.X @ solution.beta
-    factors = design.factors
-    p = Q.shape[1]
-    taken = [np.zeros((factor.n_groups, p, p + 1)) for factor in factors]
-    shares = [np.zeros((factor.n_groups, p, p)) for factor in factors]
-    for rows, V in ((stack.rows, stack.V) for stack in marginal.stacks()):
-        P = np.linalg.inv(V)
-        columns = np.concatenate([Q[rows], residual[rows][:, :, None]], axis=2)
-        PW = P @ columns
-        for f, factor in enumerate(factors):
-            codes = factor.codes[rows]
-            whole = (codes == codes[:, :1]).all(axis=1)
-            if whole.any():
-                C = np.swapaxes(columns[whole][:, :, :p], 1, 2) @ PW[whole]
-                taken[f][codes[whole, 0]] += C
-                shares[f][codes[whole, 0]] += C[:, :, :p]
-            for c in np.flatnonzero(~whole):
-                for code, inside in _groups_inside(codes[c]):
-                    U = PW[c, inside]
-                    taken[f][code] += U[:, :p].T @ np.linalg.solve(P[c][np.ix_(inside, inside)], U)
-                    shares[f][code] += columns[c, inside, :p].T @ U[:, :p]
-    return [
-        leave_out_measures(factor, C[:, :, :p], C[:, :, p], share, T)
-        for factor, C, share in zip(factors, taken, shares, strict=True)
-    ]
-
-
-def _groups_inside(codes: IntArray) -> Iterator[tuple[int, IntArray]]:
-    order = np.argsort(codes, kind="stable")
-    ends = np.flatnonzero(np.diff(codes[order])) + 1
-    for part in np.split(order, ends):
-        yield int(codes[part[0]]), part
-
-
-def leave_out_measures(
-    factor: Factor, C: FloatArray, s: FloatArray, share: FloatArray, T: FloatArray
-) -> Influence:
-    """Measures from what each group takes away, columns Q = X T; `share` is X_j'(V^-1 X)_j, summing to S."""
     p = C.shape[1]
     counts = np.bincount(factor.codes, minlength=factor.n_groups)
     S = share.sum(axis=0)

@@ -10,11 +10,12 @@ import numpy as np
 from nestwise.config.study import DegreesOfFreedom, Sandwich
 from nestwise.design.record import Design
 from nestwise.errors import Refusal
-from nestwise.fit.clusters import MarginalCovariance, independent_clusters, lmm_covariance
+from nestwise.fit.clusters import independent_clusters, lmm_covariance
 from nestwise.fit.conditional_aic import conditional_aic, conditional_rows
 from nestwise.fit.fixed_effects import METHOD_WORDS, FixedInference, fixed_effect_inference
 from nestwise.fit.inference import contextual_rows, information, t_rows
-from nestwise.fit.influence import influence, influence_by_clusters, influence_frame
+from nestwise.fit.influence import influence, influence_frame
+from nestwise.fit.influence_crossed import influence_by_equations
 from nestwise.fit.ladder import ladder
 from nestwise.fit.means import means_frame
 from nestwise.fit.mmrm import fit_mmrm
@@ -35,6 +36,7 @@ from nestwise.fit.tests import term_tests
 from nestwise.fit.variance_tests import variance_tests
 from nestwise.likelihood.crossproducts import CrossProducts
 from nestwise.likelihood.moments import work
+from nestwise.names import several
 from nestwise.results import Estimate, Fit, Status, empty
 from nestwise.vocabulary import PROFILES
 
@@ -182,20 +184,28 @@ def _with_simpler_models(fit: Fit, design: Design, state: LmmState, seed: int) -
     return replace(fit, estimates=(*fit.estimates, *conditional_rows(conditional_aic(design, state))))
 
 
+def _not_left(groups: list[str]) -> tuple[str, ...]:
+    """What to say of factors whose groups were not left out in turn."""
+    if not groups:
+        return ()
+    return (
+        f"What leaving out single groups of {several(groups)} would do was not computed: they touch so "
+        "many other groups that it takes minutes.",
+    )
+
+
 def _with_clusters(fit: Fit, design: Design, state: LmmState, robust: Sandwich | None, level: float) -> Fit:
-    """Influence of the groups and cluster-robust errors, where the clusters are small enough for them."""
+    """Influence of the groups, and cluster-robust errors where the clusters are small enough for them."""
     solution = state.solution
-    if isinstance(state.products, CrossProducts) and robust is None:
-        return replace(fit, influence=influence_frame(influence(design, solution)))
-    hanging = int(np.bincount(independent_clusters(design)).max())
-    if hanging > LARGE_CLUSTER and robust is None:
+    if isinstance(state.products, CrossProducts):
+        fit = replace(fit, influence=influence_frame(influence(design, solution)))
+    else:
+        found, left_out = influence_by_equations(design, state)
+        fit = replace(fit, influence=influence_frame(found), warnings=(*fit.warnings, *_not_left(left_out)))
+    if robust is None:
         return fit
     try:
-        marginal: MarginalCovariance = lmm_covariance(design, solution.Sigma, solution.sigma)
-        if hanging <= LARGE_CLUSTER:
-            fit = replace(fit, influence=influence_frame(influence_by_clusters(design, solution, marginal)))
-        if robust is None:
-            return fit
+        marginal = lmm_covariance(design, solution.Sigma, solution.sigma)
         sandwich = robust_covariance(design, solution.beta, marginal, robust)
     except Refusal as refusal:
         said = tuple(f"{problem.what[0].upper()}{problem.what[1:]}." for problem in refusal.problems)

@@ -132,7 +132,7 @@ def collapse_crossed(design: Design) -> CrossedProducts:
     from scipy import sparse
 
     rows = working_rows(design)
-    parts = [_columns(each, rows.Z, design.n) for each in design.factors]
+    parts = [indicator_columns(each, rows.Z, design.n) for each in design.factors]
     Z: Any = sparse.hstack(parts, format="csc")
     A: Any = sparse.csr_array(Z.T @ Z)
     B = np.asarray(Z.T @ rows.W)
@@ -175,8 +175,18 @@ def with_outcomes(products: CrossedProducts, B_y: FloatArray, G_y: FloatArray) -
     return replace(products, B=B, G=G)
 
 
-def _columns(grouping: Factor, working: tuple[FloatArray, ...], n: int) -> Any:
-    """Z of one factor (n, J q), group by group."""
+def indicator_columns(grouping: Factor, working: tuple[FloatArray, ...], n: int) -> Any:
+    """Z of one factor (n, J q), sparse, group by group; memberships are weighted, relations left out.
+
+    Parameters
+    ----------
+    grouping : Factor
+        The factor.
+    working : tuple of ndarray (n,)
+        Columns of all varying coefficients.
+    n : int
+        Rows.
+    """
     from scipy import sparse
 
     q = len(grouping.columns)

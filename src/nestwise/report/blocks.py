@@ -5,12 +5,12 @@ Text is plain text everywhere: the template escapes it, and sets what stands bet
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from nestwise.design.mathml import Equation
-from nestwise.report.record import Picture
+from nestwise.report.record import Picture, ReportRecord
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,26 @@ class Section:
 def cells(*texts: str | Cell) -> tuple[Cell, ...]:
     """A row of cells from texts."""
     return tuple(text if isinstance(text, Cell) else Cell(text) for text in texts)
+
+
+def main_first(record: ReportRecord, parts: Mapping[str, Sequence[Block]]) -> tuple[Block, ...]:
+    """The blocks of the main model open, those of every other model behind a fold.
+
+    Parameters
+    ----------
+    record : ReportRecord
+        The study.
+    parts : mapping of str to sequence of Block
+        Model -> its blocks; where the main model has none, the last one is open.
+    """
+    filled = {model: blocks for model, blocks in parts.items() if blocks}
+    if not filled:
+        return ()
+    chosen = record.main_model if record.main_model in filled else list(filled)[-1]
+    folds = [
+        Fold(f"The same for {model}", tuple(blocks)) for model, blocks in filled.items() if model != chosen
+    ]
+    return (*filled[chosen], *folds)
 
 
 def figures(pictures: Sequence[Picture]) -> list[Block]:

@@ -11,6 +11,8 @@ from nestwise.design.mathml import Equation, Symbol
 
 MOST_IN_MATRIX = 5
 """Visits up to which the correlations are written out as a matrix."""
+SHORT = 6
+"""Characters of a visit's name that fit under a symbol."""
 
 STRUCTURES: Mapping[str, str] = {
     "unstructured": "every variance and every correlation of the visits is estimated freely (unstructured)",
@@ -115,9 +117,9 @@ def _structured(
         Equation(f"Residuals of one {names.get('subject', 'subject')}, s", math(lead)),
         Equation("Covariance of visits t and u", math(row(entry, mo("="), *scales, correlation))),
     ]
-    n_visits = len(residual.get("visits") or ())
-    if 2 <= n_visits <= MOST_IN_MATRIX:
-        cells = _matrix(residual["structure"], n_visits, times)
+    visits = [str(visit) for visit in residual.get("visits") or ()]
+    if 2 <= len(visits) <= MOST_IN_MATRIX:
+        cells = _matrix(residual["structure"], visits, times)
         lines.append(Equation("Correlations of the visits", math(matrix(cells))))
     return tuple(lines)
 
@@ -155,25 +157,31 @@ def _correlation(structure: str) -> str:
         "ar1": sup(RHO, between),
         "toeplitz": sub(RHO, row(mo("|"), T, mo("−"), U, mo("|"))),
         "antedependence": row(
-            f"<munderover>{mo('∏')}{row(mi('v'), mo('='), T)}{row(U, mo('−'), number(1))}</munderover>",
-            sub(RHO, mi("v")),
+            sub(RHO, T), sub(RHO, row(T, mo("+"), number(1))), mo("⋯"), sub(RHO, row(U, mo("−"), number(1)))
         ),
     }
     return forms[structure]
 
 
-def _matrix(structure: str, n: int, times: Sequence[float]) -> list[list[str]]:
+def _matrix(structure: str, visits: Sequence[str], times: Sequence[float]) -> list[list[str]]:
+    """Correlations of all visits, with the visits called as in the table of estimates."""
+    n = len(visits)
+    names = visits if max(map(len, visits)) <= SHORT else [str(place + 1) for place in range(n)]
+
+    def pair(low: int, high: int) -> str:
+        return sub(RHO, mi(names[low]), mo(","), mi(names[high]))
+
     def cell(t: int, u: int) -> str:
         if t == u:
             return number(1)
         low, high = min(t, u), max(t, u)
         apart = times[high] - times[low] if len(times) == n else float(high - low)
         forms: Mapping[str, Callable[[], str]] = {
-            "unstructured": lambda: sub(RHO, number(low + 1), number(high + 1)),
+            "unstructured": lambda: pair(low, high),
             "compound_symmetry": lambda: RHO,
             "ar1": lambda: RHO if apart == 1 else sup(RHO, f"<mn>{apart:.4g}</mn>"),
             "toeplitz": lambda: sub(RHO, number(high - low)),
-            "antedependence": lambda: row(*(sub(RHO, number(v + 1)) for v in range(low, high))),
+            "antedependence": lambda: row(*(pair(v, v + 1) for v in range(low, high))),
         }
         return forms[structure]()
 

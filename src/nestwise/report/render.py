@@ -30,6 +30,8 @@ from nestwise.report.sections.methods import (
 )
 from nestwise.report.sections.models import models_section
 from nestwise.report.sections.pooling import pooling_section
+from nestwise.report.sections.profiles import bootstrap_section, profiles_section
+from nestwise.report.sections.residuals import residuals_section
 from nestwise.report.sections.shrinkage import shrinkage_section
 from nestwise.report.sections.summary import summary
 from nestwise.report.sections.validation import rows_section, validation_section
@@ -45,9 +47,12 @@ SECTIONS: tuple[Callable[[ReportRecord], Section | None], ...] = (
     variance_section,
     shrinkage_section,
     context_section,
-    tests_section,
-    robust_section,
     means_section,
+    residuals_section,
+    tests_section,
+    profiles_section,
+    bootstrap_section,
+    robust_section,
     influence_section,
     engines_section,
     diagnostics_section,

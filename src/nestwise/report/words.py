@@ -40,6 +40,8 @@ DERIVED = {
     "effective_df": "effective number of parameters",
 }
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
+_CHI2 = re.compile(r"chi2\((\d+)\)")
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 VERDICTS = {
     "agrees": ("agrees", "good"),
     "small": ("real but small", "quiet"),
@@ -64,6 +66,12 @@ def status_cell(status: str) -> Cell:
     """A fit's status as a cell."""
     text, tone = STATUSES.get(status, (status, "attention"))
     return Cell(text, tone)
+
+
+def null_distribution(reference: str | None) -> str:
+    """The reference of a test as a page sets it: `½χ²₀ + ½χ²₁` for `0.5 chi2(0) + 0.5 chi2(1)`."""
+    halves = (reference or "").replace("0.5 chi2(", "½chi2(")
+    return _CHI2.sub(lambda found: f"χ²{found[1].translate(_SUBSCRIPTS)}", halves)
 
 
 def residual_name(study: Study, term: str) -> str:
@@ -96,7 +104,7 @@ def quantity(study: Study, component: str, group: str | None, term: str) -> Cell
         pair = [INTERCEPT, term.removeprefix(f"{INTERCEPT}:")] if term.startswith(f"{INTERCEPT}:") else [term]
         return Cell(f"correlation of {' and '.join(pair).replace(INTERCEPT, 'intercept')}", "", own)
     if component == "residual":
-        return Cell(residual_name(study, term), "", "within groups")
+        return Cell(residual_name(study, term), "", "within groups" if term == "sigma" else "")
     if component == "derived":
         return Cell(DERIVED.get(term, term.replace("_", " ")), "", noun(study, group) if group else "")
     return Cell(term)

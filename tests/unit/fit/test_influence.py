@@ -9,8 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from nestwise.fit.clusters import lmm_covariance
-from nestwise.fit.influence import influence, influence_by_clusters, influence_frame
+from nestwise.design.record import Membership
+from nestwise.fit import influence_crossed
+from nestwise.fit.influence import influence, influence_frame
+from nestwise.fit.influence_crossed import influence_by_equations
+from nestwise.fit.lmm import fit_lmm
 from nestwise.fit.state import solve_lmm
 from nestwise.vocabulary import INFLUENCE
 
@@ -20,7 +23,12 @@ def dense_covariance(design, solution):
     V = np.zeros((design.n, design.n))
     for factor in design.factors:
         Sigma = solution.Sigma[np.ix_(factor.columns, factor.columns)]
-        V += (factor.codes[:, None] == factor.codes) * (factor.Z @ Sigma @ factor.Z.T)
+        term = factor.terms[0]
+        shares = np.eye(factor.n_groups)[factor.codes]
+        if term.membership is not None:
+            shares = np.einsum("im,imj->ij", term.membership.weights, np.eye(8)[term.membership.codes])
+        relation = np.eye(factor.n_groups) if term.relation is None else term.relation
+        V += (shares @ relation @ shares.T) * (factor.Z @ Sigma @ factor.Z.T)
     known = design.sampling_error
     weights = np.ones(design.n) if design.weights is None else design.weights
     return V + np.diag(solution.sigma**2 / weights if known is None else known**2)
@@ -67,13 +75,9 @@ def test_one_factor_by_deletion(which, weighted, sleepstudy, simulate):
     solution = solve_lmm(design).solution
     [found] = influence(design, solution)
     compare(found, brute(design, solution, design.factors[0]))
-    clusters = influence_by_clusters(design, solution, lmm_covariance(design, solution.Sigma, solution.sigma))
-    compare(clusters[0], brute(design, solution, design.factors[0]))
 
 
-@pytest.mark.parametrize("nested", [True, False])
-def test_several_factors_by_deletion(nested, make_design):
-    """Rows of an inner group covary with the rest of the outer one, those of a crossed one with everybody."""
+def two_factors(make_design, nested):
     rng = np.random.default_rng(5)
     outer = np.repeat(np.arange(8), 9)
     inner = np.repeat(np.arange(24), 3) if nested else rng.integers(0, 6, 72)
@@ -81,12 +85,41 @@ def test_several_factors_by_deletion(nested, make_design):
     y = x + rng.normal(size=8)[outer] + rng.normal(size=24)[inner] + rng.normal(size=72)
     both = {"(Intercept)": one, "x": x}
     terms = ("outer", outer, both, True), ("inner", inner, {"(Intercept)": one}, True)
-    design = make_design(y, both | {"w": rng.normal(size=8)[outer]}, *terms)
-    solution = solve_lmm(design).solution
-    found = influence_by_clusters(design, solution, lmm_covariance(design, solution.Sigma, solution.sigma))
+    return make_design(y, both | {"w": rng.normal(size=8)[outer]}, *terms)
+
+
+RELATION = 0.6 ** np.abs(np.subtract.outer(np.arange(8.0), np.arange(8.0)))
+
+
+@pytest.mark.parametrize("rows", ["plain", "weights", "known", "related", "members"])
+@pytest.mark.parametrize("nested", [True, False])
+def test_several_factors_by_deletion(nested, rows, make_design):
+    """Rows of an inner group covary with the rest of the outer one, those of a crossed one with everybody."""
+    design = two_factors(make_design, nested)
+    if rows == "weights":
+        design = replace(design, weights=np.linspace(0.5, 2, 72), offset=np.linspace(0, 3, 72))
+    if rows == "known":
+        design = replace(design, sampling_error=np.linspace(0.5, 1.5, 72))
+    if rows in ("related", "members"):
+        first, second = design.random
+        also = np.column_stack([first.codes, np.roll(first.codes, 5)])
+        membership = Membership(also, np.tile([0.7, 0.3], (72, 1)))
+        change = {"relation": RELATION} if rows == "related" else {"membership": membership}
+        design = replace(design, random=(replace(first, **change), second))
+    state = solve_lmm(design)
+    found, left_out = influence_by_equations(design, state)
     assert [one.group for one in found] == ["outer", "inner"]
+    assert not left_out
     for one, factor in zip(found, design.factors, strict=True):
-        compare(one, brute(design, solution, factor))
+        compare(one, brute(design, state.solution, factor))
+
+
+def test_groups_that_touch_too_many_are_named(make_design, monkeypatch):
+    design = two_factors(make_design, nested=False)
+    monkeypatch.setattr(influence_crossed, "COSTLY", 0.0)
+    fit = fit_lmm(design)
+    assert fit.influence.height == 0
+    assert any("groups of outer and inner would do was not computed" in text for text in fit.warnings)
 
 
 def test_leverage_adds_up(simulate):

@@ -49,11 +49,11 @@ def test_plain_residuals_are_left_to_the_shape_of_the_model():
 @pytest.mark.parametrize(
     ("structure", "covariance", "first_row"),
     [
-        ("unstructured", "σtσuρtu", "1ρ12ρ13"),
+        ("unstructured", "σtσuρtu", "1ρ0,1ρ0,2"),
         ("compound_symmetry", "σ2ρ", "1ρρ"),
         ("ar1", "σ2ρ|xt−xu|", "1ρ1.5ρ6"),
         ("toeplitz", "σ2ρ|t−u|", "1ρ1ρ2"),
-        ("antedependence", "σ2∏v=tu−1ρv", "1ρ1ρ1ρ2"),
+        ("antedependence", "σ2ρtρt+1⋯ρu−1", "1ρ0,1ρ0,1ρ1,2"),
     ],
 )
 def test_every_structure_is_written_in_general_and_as_a_matrix(structure, covariance, first_row):

@@ -2,5 +2,5 @@
 
 In the order of the page: `summary`, `data`, `validation`, `models`, `pooling`, `variance`, `shrinkage`,
 `inference`,
-`engines`, `diagnostics`, `sensitivity`, `fits`, `methods`, `glossary`.
+`residuals`, `profiles`, `engines`, `diagnostics`, `sensitivity`, `fits`, `methods`, `glossary`.
 """

@@ -7,14 +7,16 @@ from typing import Any
 
 import polars as pl
 
-from nestwise.compare.models import compare_models
+from nestwise.compare.models import ModelTable, compare_models
+from nestwise.compare.nesting import Nesting
 from nestwise.names import several
-from nestwise.numbers import NOTHING, count, fixed, say
+from nestwise.numbers import NOTHING, count, fixed, p_value, say
 from nestwise.report.blocks import Block, Bullets, Cell, Section, Table, cells
 from nestwise.report.record import ReportRecord
-from nestwise.report.words import engine_name, status_cell
+from nestwise.report.words import engine_name, null_distribution, status_cell
 
 MOST_WARNINGS = 200
+CRITERIA = ("AIC", "BIC", "Conditional AIC")
 
 
 def comparison_section(record: ReportRecord) -> Section | None:
@@ -38,40 +40,67 @@ def comparison_section(record: ReportRecord) -> Section | None:
                 fixed(row.log_likelihood, 2) if row.log_likelihood is not None else NOTHING,
                 fixed(row.aic, 1) if held and row.aic is not None else Cell("not compared", "quiet"),
                 fixed(row.bic, 1) if held and row.bic is not None else Cell("not compared", "quiet"),
+                NOTHING if row.caic is None else fixed(row.caic, 1),
             )
-        )
-    compared = sum(row.comparable and row.aic is not None for row in table.rows)
-    lead = (
-        f"{count(len(table.rows))} models were fitted. "
-        + (
-            f"{count(compared)} of them may be compared by AIC and BIC; "
-            if compared
-            else "None of them may be "
-        )
-        + (
-            "the others may not, and the reasons follow."
-            if compared
-            else "compared by AIC or BIC as they were fitted; the reasons follow."
-        )
-    )
-    if compared == len(table.rows):
-        lead = (
-            f"All {count(compared)} models were fitted to the same rows in the same way and may be compared."
         )
     blocks: list[Block] = [
         Table(
             caption="Models of the study side by side",
-            head=("Model", "Method", "Rows", "Groups", "Parameters", "Log-likelihood", "AIC", "BIC"),
+            head=("Model", "Method", "Rows", "Groups", "Parameters", "Log-likelihood", *CRITERIA),
             rows=tuple(rows),
-            align="llrrrrrr",
+            align="llrrrrrrr",
             note="AIC and BIC are shown where another model has the same rows, the same method and, under "
-            "REML, the "
-            "same fixed effects.",
+            "REML, the same fixed effects; they judge predictions for new groups. The conditional AIC judges "
+            "predictions for new rows of the same groups (Greven & Kneib 2010), where it could be computed.",
         )
     ]
-    if table.sentences:
-        blocks.append(Bullets(table.sentences))
-    return Section("comparison", "Models side by side", lead, tuple(blocks))
+    if table.tests:
+        blocks.append(_ratios(table.tests))
+    # The tests have a table; what is left says which model the AIC favours and what is refused.
+    tested = {test.sentence for test in table.tests}
+    rest = tuple(sentence for sentence in table.sentences if sentence not in tested)
+    if rest:
+        blocks.append(Bullets(rest))
+    return Section("comparison", "Models side by side", _comparison_lead(table), tuple(blocks))
+
+
+def _comparison_lead(table: ModelTable) -> str:
+    """How many of the models may be held against each other."""
+    number = len(table.rows)
+    compared = sum(row.comparable and row.aic is not None for row in table.rows)
+    if compared == number:
+        return f"All {count(number)} models were fitted to the same rows in the same way and may be compared."
+    if compared:
+        rest = (
+            f"{count(compared)} of them may be compared by AIC and BIC; the others may not, and the reasons"
+        )
+    else:
+        rest = "None of them may be compared by AIC or BIC as they were fitted; the reasons"
+    return f"{count(number)} models were fitted. {rest} follow."
+
+
+def _ratios(tests: Sequence[Nesting]) -> Table:
+    """Likelihood-ratio tests between models of which one holds the other."""
+    rows = []
+    for test in tests:
+        distribution, _, remark = test.reference.partition(", ")
+        rows.append(
+            cells(
+                Cell(test.large, "", f"against {test.small}"),
+                say(test.statistic),
+                count(test.df),
+                p_value(test.p_value),
+                Cell(null_distribution(distribution), "", remark),
+            )
+        )
+    return Table(
+        caption="Likelihood-ratio tests: is the larger model needed?",
+        head=("Model", "Statistic", "Parameters more", "p", "Null distribution"),
+        rows=tuple(rows),
+        align="lrrrl",
+        note="The smaller model is the larger one with parameters at zero. Tests are shown for models whose "
+        "likelihoods may be compared.",
+    )
 
 
 def fits_section(record: ReportRecord) -> Section:

@@ -7,13 +7,15 @@ import polars as pl
 from nestwise.compare.reading import noun
 from nestwise.names import plural
 from nestwise.numbers import NOTHING, count, fixed, interval, p_value, say, with_error
-from nestwise.report.blocks import Block, Cell, Section, Table, cells, figures
+from nestwise.report.blocks import Block, Cell, Section, Table, cells, figures, main_first
 from nestwise.report.record import ReportRecord
-from nestwise.report.words import engine_name
+from nestwise.report.trial import minus, read_trial
+from nestwise.report.words import engine_name, null_distribution
 from nestwise.vocabulary import INTERCEPT
 
 MOST_ROWS = 60
 MOST_INFLUENTIAL = 8
+MEAN_FIGURES = ("marginal_means", "differences_by_visit", "mean_contrasts")
 METHODS = {
     "kenward": "Kenward-Roger widens the standard errors and sets the degrees of freedom for few groups.",
     "satterthwaite": "Satterthwaite's degrees of freedom allow for the variances having been estimated.",
@@ -26,9 +28,10 @@ def tests_section(record: ReportRecord) -> Section | None:
     """Show the tests of terms and of variances."""
     if record.tests.is_empty():
         return None
-    blocks: list[Block] = []
+    parts: dict[str, list[Block]] = {}
     for (model, engine), part in record.tests.group_by("model", "engine", maintain_order=True):
         where = f"`{model}`, by {engine_name(str(engine))}"
+        blocks = parts.setdefault(str(model), [])
         fixed_rows = part.filter(pl.col("test") != "variance")
         variances = part.filter(pl.col("test") == "variance")
         if fixed_rows.height:
@@ -41,7 +44,7 @@ def tests_section(record: ReportRecord) -> Section | None:
         "Does a term matter at all, with all its columns together, and does a coefficient vary between "
         f"groups at all? {' '.join(meanings)}"
     )
-    return Section("tests", "Tests of terms and variances", lead.strip(), tuple(blocks))
+    return Section("tests", "Tests of terms and variances", lead.strip(), main_first(record, parts))
 
 
 def _terms(part: pl.DataFrame, where: str) -> Table:
@@ -55,7 +58,7 @@ def _terms(part: pl.DataFrame, where: str) -> Table:
                 say(row["df_num"]),
                 NOTHING if row["df_den"] is None else fixed(row["df_den"], 1),
                 p_value(row["p_value"]),
-                row["reference"] or NOTHING,
+                null_distribution(row["reference"]) or NOTHING,
             )
             for row in part.iter_rows(named=True)
         ),
@@ -77,7 +80,7 @@ def _variances(record: ReportRecord, part: pl.DataFrame, where: str) -> Table:
                 ),
                 say(row["statistic"]),
                 p_value(row["p_value"]),
-                row["reference"] or NOTHING,
+                null_distribution(row["reference"]) or NOTHING,
             )
             for row in part.iter_rows(named=True)
         ),
@@ -95,16 +98,16 @@ def robust_section(record: ReportRecord) -> Section | None:
     keys = ("model", "engine", "term")
     own = record.estimates.filter(pl.col("component") == "fixed").select(*keys, model_se="std_error")
     both = robust.join(own, on=keys, how="left", maintain_order="left")
-    tables = tuple(
-        _robust(part, f"`{model}`, by {engine_name(str(engine))}")
-        for (model, engine), part in both.group_by("model", "engine", maintain_order=True)
-    )
+    parts: dict[str, list[Block]] = {}
+    for (model, engine), part in both.group_by("model", "engine", maintain_order=True):
+        table = _robust(part, f"`{model}`, by {engine_name(str(engine))}")
+        parts.setdefault(str(model), []).append(table)
     lead = (
         "Cluster-robust standard errors take the spread between groups as it is found, whatever the model "
         "assumes of it. Where they are far from the model's own, its covariance does not fit the data, or "
         "the groups are too few to tell."
     )
-    return Section("robust", "Robust standard errors", lead, tables)
+    return Section("robust", "Robust standard errors", lead, main_first(record, parts))
 
 
 def _robust(part: pl.DataFrame, where: str) -> Table:
@@ -138,15 +141,20 @@ def means_section(record: ReportRecord) -> Section | None:
     """Show marginal means and their differences."""
     if record.means.is_empty():
         return None
-    blocks: list[Block] = figures(record.pictures_of("marginal_means", "mean_contrasts"))
+    parts: dict[str, list[Block]] = {
+        str(model): figures(record.pictures_of(*MEAN_FIGURES, model=str(model)))
+        for model in record.means["model"].unique(maintain_order=True)
+    }
     keys = ("model", "engine", "grid", "kind")
     for (model, engine, _, kind), part in record.means.group_by(keys, maintain_order=True):
-        blocks.append(_means(record, part, f"`{model}`, by {engine_name(str(engine))}", str(kind)))
+        table = _means(record, part, f"`{model}`, by {engine_name(str(engine))}", str(kind))
+        parts[str(model)].append(table)
+    result = read_trial(record, record.main_model)[:1]
     lead = (
         "What the model expects at chosen values, averaged over the rest, and how far two such values lie "
-        "apart."
+        f"apart. {' '.join(result)}"
     )
-    return Section("means", "Marginal means and differences", lead, tuple(blocks))
+    return Section("means", "Marginal means and differences", lead.strip(), main_first(record, parts))
 
 
 def _means(record: ReportRecord, part: pl.DataFrame, where: str, kind: str) -> Table:
@@ -154,7 +162,12 @@ def _means(record: ReportRecord, part: pl.DataFrame, where: str, kind: str) -> T
     rows = []
     for row in part.head(MOST_ROWS).iter_rows(named=True):
         value, error = with_error(row["estimate"], row["std_error"])
-        shown = [row["term"], value, error, interval(row["lower"], row["upper"], row["std_error"])]
+        shown = [
+            minus(row["term"]) if difference else row["term"],
+            value,
+            error,
+            interval(row["lower"], row["upper"], row["std_error"]),
+        ]
         shown.append(NOTHING if row["df"] is None else fixed(row["df"], 1))
         rows.append(cells(*shown, *([p_value(row["p_value"])] if difference else [])))
     note = "Each interval by itself, not adjusted for their number." if difference else ""
@@ -177,11 +190,12 @@ def influence_section(record: ReportRecord) -> Section | None:
     rows = record.influence.filter(pl.col("cook").is_not_null())
     if rows.is_empty():
         return None
-    blocks: list[Block] = figures(record.pictures_of("influence", model=record.main_model))
+    parts: dict[str, list[Block]] = {}
     for (model, engine, group), part in rows.group_by("model", "engine", "group", maintain_order=True):
-        blocks.append(_influential(record, part, f"`{model}`, by {engine_name(str(engine))}", str(group)))
+        own = parts.setdefault(str(model), figures(record.pictures_of("influence", model=str(model))))
+        own.append(_influential(record, part, f"`{model}`, by {engine_name(str(engine))}", str(group)))
     lead = "Leaving out one group at a time shows whether the conclusions rest on a few of them."
-    return Section("influence", "Groups that matter most", lead, tuple(blocks))
+    return Section("influence", "Groups that matter most", lead, main_first(record, parts))
 
 
 def _influential(record: ReportRecord, part: pl.DataFrame, where: str, group: str) -> Table:

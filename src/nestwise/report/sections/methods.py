@@ -22,6 +22,7 @@ from nestwise.report.blocks import (
     cells,
     figures,
 )
+from nestwise.report.procedures import likelihood_citations, likelihood_sentences
 from nestwise.report.record import ReportRecord
 from nestwise.report.sections.sensitivity import sensitivity_sentence, sensitivity_tables
 from nestwise.report.words import quantity
@@ -40,11 +41,6 @@ CITATIONS = {
         "Bates, D., Mächler, M., Bolker, B. & Walker, S. (2015). Fitting linear mixed-effects models using "
         "lme4. "
         "Journal of Statistical Software 67(1). The profiled likelihood and its parametrisation."
-    ),
-    "satterthwaite": (
-        "Kuznetsova, A., Brockhoff, P. B. & Christensen, R. H. B. (2017). lmerTest package: tests in "
-        "linear mixed "
-        "effects models. Journal of Statistical Software 82(13). Satterthwaite degrees of freedom."
     ),
     "mixedlm": (
         "Seabold, S. & Perktold, J. (2010). statsmodels: econometric and statistical modeling with Python. "
@@ -124,16 +120,7 @@ def _by_engine(record: ReportRecord) -> dict[str, str]:
             "variance "
             f"({methods.get('unpooled', '')})."
         ),
-        "lmm": (
-            f"Mixed models were fitted by {methods.get('lmm', '')}: the Gaussian likelihood was reduced to "
-            f"the "
-            "cross-products of each group, fixed effects and residual variance were profiled out, and the "
-            "relative "
-            "Cholesky factor of the random effects was found with the exact gradient, from several starts. "
-            "Fixed effects "
-            "are tested by t with Satterthwaite degrees of freedom; intervals of standard deviations and "
-            "correlations are profile-likelihood intervals."
-        ),
+        "lmm": " ".join(likelihood_sentences(record)),
         "mixedlm": (
             f"The same designs were fitted again with MixedLM of {_version(record, 'statsmodels')}, "
             f"started at the "
@@ -238,7 +225,6 @@ def methods_section(record: ReportRecord) -> Section:
     """Write the methods paragraph and how to cite it."""
     used = _engines(record)
     keys = ["pooling", *(engine for engine in ("lmm", "mixedlm", "pymc") if engine in used)]
-    keys += ["satterthwaite"] if "lmm" in used else []
     keys += ["rhat"] if "pymc" in used else []
     keys += ["sensitivity"] if any(own.get("sensitivity") for own in record.records.values()) else []
     version = (record.provenance.get("versions") or {}).get("nestwise", "")
@@ -246,7 +232,7 @@ def methods_section(record: ReportRecord) -> Section:
     blocks: tuple[Block, ...] = (
         Text(" ".join(sentences(record))),
         Heading("How to cite"),
-        References((own, *(CITATIONS[key] for key in keys))),
+        References((own, *(CITATIONS[key] for key in keys), *likelihood_citations(record))),
     )
     lead = "A paragraph for the methods section of a paper, generated from what was run."
     return Section("methods", "Methods", lead, blocks)

@@ -13,7 +13,7 @@ from nestwise.compare.poolings import (
 )
 from nestwise.names import several
 from nestwise.numbers import NOTHING, count, say, with_error
-from nestwise.report.blocks import Block, Cell, Fold, Section, Table, cells
+from nestwise.report.blocks import Cell, Section, Table, cells, main_first
 from nestwise.report.record import ReportRecord
 from nestwise.report.words import engine_name, quantity, unit_of
 
@@ -21,15 +21,10 @@ from nestwise.report.words import engine_name, quantity, unit_of
 def pooling_section(record: ReportRecord) -> Section | None:
     """Show every model by all three ways of pooling, the main one open."""
     tables = [pooling_table(record.estimates, record.fits, record.groups, model) for model in record.models]
-    answered = [table for table in tables if table.engines]
+    answered = [table for table in tables if _pools(table)]
     if not answered:
         return None
-    blocks: list[Block] = []
-    for table in sorted(answered, key=lambda table: table.model != record.main_model):
-        shown = _side_by_side(record, table)
-        blocks.append(
-            shown if table.model == record.main_model else Fold(f"The same for {table.model}", (shown,))
-        )
+    blocks = list(main_first(record, {table.model: [_side_by_side(record, table)] for table in answered}))
     spreads = [
         (table.model, spread)
         for table in answered
@@ -46,6 +41,12 @@ def pooling_section(record: ReportRecord) -> Section | None:
         "group has few rows; the third weighs each group's own data against all the others."
     )
     return Section("pooling", "Complete, no and partial pooling", lead, tuple(blocks))
+
+
+def _pools(table: PoolingTable) -> bool:
+    """Whether there is something to pool: coefficients that vary by group, or two ways side by side."""
+    ways = {pooling_of(engine) for engine in table.engines}
+    return len(ways) > 1 or any(line.component == "sd" for line in table.lines)
 
 
 def _cell(line: Line, engine: str, value: Value | None, raw: Raw | None) -> Cell:

@@ -17,10 +17,12 @@ from nestwise.compare.reading import (
     read_weight,
 )
 from nestwise.names import plural, several
-from nestwise.numbers import count, with_error
+from nestwise.numbers import count, percent, with_error
 from nestwise.report.record import ReportRecord
 from nestwise.report.sections.engines import agreement
+from nestwise.report.sections.residuals import read_residuals
 from nestwise.report.sections.variance import answers, hashes
+from nestwise.report.trial import read_trial
 
 MOST_EFFECTS = 4
 
@@ -59,25 +61,43 @@ def _findings(record: ReportRecord) -> list[str]:
     if not found:
         return ["No model that treats groups as a sample has an answer; the table of fits says why."]
     main = next((each for each in found if each.model == record.main_model), found[-1])
-    effects = _effects(main)
-    sentences = [effects] if effects else []
-    first = next((each for each in reversed(found) if read_variance(each)), None)
-    if first is not None:
-        where = f"In `{first.model}`: " if len(found) > 1 else ""
-        sentences.append(
-            where + " ".join(each.sentence for each in (*read_variance(first)[:1], *read_weight(first)))
-        )
+    # With arms that differ by visit, single coefficients are those of the reference visit: means say more.
+    trial = read_trial(record, main.model)
+    sentences = list(trial) or [effects for effects in (_effects(main),) if effects]
+    sentences += _where_the_variance_lies(record, main)
     sentences += [reading.sentence for reading in read_slopes(main)]
-    explained = read_level2(found, hashes(record))
-    own = [reading for reading in explained if reading.model == main.model]
-    sentences += [reading.sentence for reading in (own or explained[-1:])[:1]]
+    own = [reading for reading in read_level2(found, hashes(record)) if reading.model == main.model]
+    sentences += [reading.sentence for reading in own[:1]]
     context = [
-        read_contextual(record.study, part).sentence
-        for each in [main, *reversed(found)]
+        ("" if each.model == main.model else f"In `{each.model}`: ")
+        + read_contextual(record.study, part).sentence
+        for each in [main, *(other for other in reversed(found) if other.model != main.model)]
         for part in contextual_effects(each, record.covariances.get((each.model, each.engine)))
     ]
     schools = agreement(record, main.model)
     return [*dict.fromkeys(sentences), *context[:1], *([schools] if schools else [])]
+
+
+def _where_the_variance_lies(record: ReportRecord, main: Answer) -> list[str]:
+    """Of the main model and no other: shares of intercepts, shares averaged over slopes, or residuals."""
+    shares = " ".join(each.sentence for each in (*read_variance(main)[:1], *read_weight(main)))
+    if shares:
+        return [f"In `{main.model}`: {shares}" if len(record.models) > 1 else shares]
+    averaged = [
+        f"{percent(share)} lies between {plural(noun(record.study, group))}"
+        for group in main.varying()
+        if (share := main.value("derived", "variance_share", group)) is not None
+    ]
+    said = (
+        [
+            f"Of the variance that the predictors of `{main.model}` leave, {several(averaged)} and the rest "
+            "within them (averaged over the rows, since slopes vary)."
+        ]
+        if averaged
+        else []
+    )
+    residuals = read_residuals(record, main.model)
+    return [*said, residuals] if residuals else said
 
 
 def _effects(main: Answer) -> str:

@@ -61,11 +61,12 @@ def variance_section(record: ReportRecord) -> Section | None:
         for model in models:
             sentences = tuple(reading.sentence for reading in readings if reading.model == model)
             blocks += [Heading(f"What `{model}` says", 4), Bullets(sentences)]
-    return Section("variance", "Where the variance lies", _lead(found), tuple(blocks))
+    return Section("variance", "Where the variance lies", _lead(record, found), tuple(blocks))
 
 
-def _lead(found: list[Answer]) -> str:
-    for each in reversed(found):
+def _lead(record: ReportRecord, found: list[Answer]) -> str:
+    main_last = sorted(found, key=lambda each: each.model == record.main_model)
+    for each in reversed(main_last):
         first = read_variance(each)
         if first:
             said = " ".join(reading.sentence for reading in (*first[:1], *read_weight(each)[:1]))

@@ -1,0 +1,106 @@
+"""Separation: predictors that tell the outcome apart so well that no finite estimate is best.
+
+If some combination d of the coefficients makes every row at least as likely the further one goes along it,
+the likelihood has no maximum, whatever the random effects are: complete separation if it does so for every
+row, quasi-complete if only for some. Whether there is such a d is a linear program (Konis 2007, Albert &
+Anderson 1984).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nestwise.arrays import FloatArray
+from nestwise.design.record import Design
+from nestwise.errors import Problem
+from nestwise.fit.glm import PooledGlm
+from nestwise.names import several
+from nestwise.vocabulary import INTERCEPT
+
+FAR = 8.0
+"""A linear predictor beyond this makes one look for separation: probabilities are hardly so small without."""
+TOLERANCE = 1e-7
+
+
+def separation_problems(design: Design, glm: PooledGlm) -> list[Problem]:
+    """Say which fixed effects have no finite estimate; empty if all have.
+
+    Parameters
+    ----------
+    design : Design
+        Binomial, ordinal or counts.
+    glm : PooledGlm
+        Its fit without groups: separation shows as predictors that run away.
+    """
+    if design.family == "gamma":
+        return []
+    if glm.converged and float(np.abs(glm.eta).max(initial=0)) < FAR:
+        return []
+    found = separated(design)
+    if found is None:
+        return []
+    names, complete = found
+    listed = several([name for name in names if name != INTERCEPT] or list(names))
+    how = "completely separates" if complete else "separates in part of the rows"
+    what = f"{listed} {how} the values of {design.outcome}, so the likelihood has no maximum"
+    way_out = (
+        f"leave {listed} out, merge levels with few rows, or use the engine pymc, whose priors keep "
+        "estimates finite"
+    )
+    return [Problem(what, design.formula, way_out)]
+
+
+def separated(design: Design) -> tuple[tuple[str, ...], bool] | None:
+    """Names of the fixed effects that run to infinity, and whether every row follows.
+
+    Returns
+    -------
+    tuple or None
+        `None` without separation.
+    """
+    from scipy.optimize import linprog
+    from scipy.sparse import csr_matrix
+
+    gains, fixed, size, names = _conditions(design)
+    gains = np.unique(np.round(gains / size, 12), axis=0)
+    fixed = np.unique(np.round(fixed / size, 12), axis=0)
+    solve: Any = linprog  # its stubs know no sparse matrices
+    found = solve(
+        -gains.sum(axis=0),
+        A_ub=-csr_matrix(gains),
+        b_ub=np.zeros(gains.shape[0]),
+        A_eq=csr_matrix(fixed) if fixed.size else None,
+        b_eq=np.zeros(fixed.shape[0]) if fixed.size else None,
+        bounds=(-1, 1),
+        method="highs",
+    )
+    if found.x is None or -found.fun <= TOLERANCE * max(1.0, gains.shape[0]):
+        return None
+    along = found.x
+    moved = tuple(name for name, step in zip(names, along, strict=True) if abs(step) > TOLERANCE)
+    complete = bool((gains @ along > TOLERANCE).all()) and not fixed.size
+    return moved, complete
+
+
+def _conditions(design: Design) -> tuple[FloatArray, FloatArray, FloatArray, tuple[str, ...]]:
+    """Rows whose product with d must not be negative, those where it must be 0; size and names of columns."""
+    X, y = design.X, design.y
+    size = np.maximum(np.abs(X).max(axis=0), 1e-300)
+    if design.family == "ordinal":
+        kept = [i for i, name in enumerate(design.names) if name != INTERCEPT]
+        X, C = X[:, kept], int(y.max()) + 1
+        edges = np.eye(C - 1)
+        below, above = y < C - 1, y > 0
+        upper = np.hstack([-X[below], edges[y[below].astype(int)]])
+        lower = np.hstack([X[above], -edges[y[above].astype(int) - 1]])
+        size = np.concatenate([size[kept], np.ones(C - 1)])
+        names = (*(design.names[i] for i in kept), *(f"threshold {c + 1}" for c in range(C - 1)))
+        return np.vstack([upper, lower]), np.empty((0, size.size)), size, names
+    if design.family == "binomial":
+        m = np.ones_like(y) if design.trials is None else design.trials
+        sign = np.where(y == m, 1.0, -1.0)
+        mixed = (y > 0) & (y < m)
+        return sign[~mixed, None] * X[~mixed], X[mixed], size, design.names
+    return -X[y == 0], X[y > 0], size, design.names
