@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 ENGINES = {
     "lmm": ("nestwise.fit.lmm", "fit_lmm"),
     "glmm": ("nestwise.fit.glmm", "fit_glmm"),
+    "gee": ("nestwise.fit.gee", "fit_gee"),
     "mixedlm": ("nestwise.fit.mixedlm", "fit_mixedlm"),
     "pooled": ("nestwise.fit.pooled", "fit_pooled"),
     "unpooled": ("nestwise.fit.unpooled", "fit_unpooled"),

@@ -114,14 +114,17 @@ def cluster_layout(design: Design, correlation: str) -> ClusterLayout:
     inner = max(design.factors, key=lambda factor: factor.n_groups)
     visits = np.zeros(design.n, dtype=np.int64) if design.occasions is None else design.occasions.visits
     inside = inner.codes if nested else np.zeros(design.n, dtype=np.int64)
-    order = np.lexsort((design.rows, visits, inside, outer.codes))
+    order = np.argsort(outer.codes, kind="stable")
+    if nested or design.occasions is not None:
+        order = np.lexsort((visits, inside, outer.codes))
     codes = outer.codes[order]
     made = blocks(codes)
+    present = codes[made.starts]
     return ClusterLayout(
         factor=outer,
         order=order,
         clusters=made,
-        labels=tuple(outer.labels[code] for code in codes[made.starts].tolist()),
+        labels=outer.labels if present.size == outer.n_groups else tuple(outer.labels[j] for j in present),
         inner=blocks(codes * inner.n_groups + inside[order]) if nested else None,
         inner_name=inner.group if nested else "",
         visits=visits[order] if design.occasions is not None else np.empty(0, dtype=np.int64),
@@ -137,8 +140,15 @@ def cluster_factor(design: Design) -> Factor | None:
     return outer if all(_inside(factor, outer) for factor in design.factors) else None
 
 
+def n_clusters(factor: Factor) -> int:
+    """Groups of a factor that have rows."""
+    return int(np.count_nonzero(np.bincount(factor.codes, minlength=factor.n_groups)))
+
+
 def _inside(inner: Factor, outer: Factor) -> bool:
     """Whether each group of one factor lies in one group of the other."""
+    if inner is outer:
+        return True
     home = np.full(inner.n_groups, -1, dtype=np.int64)
     home[inner.codes] = outer.codes
     return bool((home[inner.codes] == outer.codes).all())
@@ -157,7 +167,7 @@ def cluster_problems(design: Design, correlation: str) -> list[Problem]:
         what = f"{several(names)} are crossed, so neither makes independent clusters"
         way_out = "keep the term of one factor, and enter the others as fixed effects"
         return [Problem(what, where, way_out)]
-    if np.unique(outer.codes).size < 2:
+    if n_clusters(outer) < 2:
         what = f"all rows belong to one {outer.group}, and the errors are judged by differences of clusters"
         return [Problem(what, where, "name a factor with more groups, or use the engine `pooled`")]
     if correlation == "nested" and len(names) != 2:
