@@ -8,6 +8,7 @@ stands (rule 9).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +74,7 @@ class Optimum:
         return self.minimum.at
 
 
-def optimise_glmm(rows: GroupedRows, glm: PooledGlm, *, largest: int = POINTS[-1]) -> Optimum:
+def optimise_glmm(rows: GroupedRows, glm: PooledGlm, points: Sequence[int] = POINTS) -> Optimum:
     """Maximise the likelihood with as many points as it takes.
 
     Parameters
@@ -82,25 +83,23 @@ def optimise_glmm(rows: GroupedRows, glm: PooledGlm, *, largest: int = POINTS[-1
         The data.
     glm : PooledGlm
         The model without groups.
-    largest : int
-        Most points in each dimension.
+    points : sequence of int
+        Points in each dimension that may be tried, in increasing order; (1, 25) searches with 25 at once.
     """
     q = rows.pattern.q
-    ladder = [
-        points for points in POINTS if points <= largest and (points == 1 or rows.n * points**q <= MOST_WORK)
-    ]
+    ladder = [each for each in points if each == points[0] or rows.n * each**q <= MOST_WORK]
     here = _first(rows, glm)
     table: list[dict[str, Any]] = []
     before: tuple[Deviance, Descended] | None = None
-    for points in ladder:
-        deviance = Deviance(rows, points)
+    for each in ladder:
+        deviance = Deviance(rows, each)
         if before is not None and before[0].points >= FIRST_JUDGED:
             moved = _moved(deviance, before[1])
             if _negligible(rows, before[1], moved):
                 row = _row(deviance, moved.at, moved.value) | {"searched": False}
                 return _optimum(before[0], before[1].at, (*table, row), stable=True)
             here = moved
-        here = descend(deviance, here.at, here.inverse, ROUGH if points < FIRST_JUDGED else FINE)
+        here = descend(deviance, here.at, here.inverse, ROUGH if each < FIRST_JUDGED else FINE)
         table.append(_row(deviance, here.at, here.value))
         before = deviance, here
     assert before is not None
