@@ -18,9 +18,15 @@ import numpy as np
 
 from nestwise.arrays import FloatArray, IntArray
 from nestwise.design.record import Design, Factor
+from nestwise.errors import Problem, Refusal
 from nestwise.likelihood.elimination import Elimination, eliminate
 from nestwise.likelihood.relation import related_products, relation_root
 from nestwise.likelihood.working import Pattern, working_rows
+
+MOST_DENSE = 10_000
+"""Effects that hang together: dense matrices of that size take 0.8 GB each, their factorisation a minute."""
+MOST_NUMBERS = 200_000_000
+"""Numbers of the factorisation, 1.6 GB; the inverse and its making take as much again."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ def collapse_crossed(design: Design) -> CrossedProducts:
     Raises
     ------
     Refusal
-        As `working_rows`.
+        As `working_rows`; if so many effects hang together that their equations do not fit into memory.
     """
     from scipy import sparse
 
@@ -148,6 +154,7 @@ def collapse_crossed(design: Design) -> CrossedProducts:
     widths = np.array([len(each.columns) for each in design.factors], dtype=np.int64)
     factor_of = np.repeat(np.arange(len(counts)), counts)
     elimination, coupling = _couple(A, factor_of, widths)
+    _refuse_large(design, elimination)
     return CrossedProducts(
         factors=tuple((each.group, each.columns, each.n_groups) for each in design.factors),
         A=A,
@@ -165,6 +172,20 @@ def collapse_crossed(design: Design) -> CrossedProducts:
         sigma=rows.sigma,
         relations=relations,
     )
+
+
+def _refuse_large(design: Design, elimination: Elimination) -> None:
+    largest = max((dimension for _, dimension in elimination.cores), default=0)
+    if largest <= MOST_DENSE and elimination.length <= MOST_NUMBERS:
+        return
+    names = " x ".join(f"{each.n_groups:,} {each.group}" for each in design.factors)
+    what = (
+        f"the groups ({names}) are crossed so thoroughly that {largest:,} of their effects cannot be taken "
+        f"apart: the equations hold {elimination.length * 8e-9:,.1f} GB of numbers, several times over, and "
+        "each evaluation takes minutes"
+    )
+    way_out = "leave out the random effects of one factor, or fit parts of the rows that share fewer groups"
+    raise Refusal(Problem(what, design.formula, way_out))
 
 
 def with_outcomes(products: CrossedProducts, B_y: FloatArray, G_y: FloatArray) -> CrossedProducts:
