@@ -1,9 +1,9 @@
 """What Satterthwaite's method needs of a likelihood in (theta, sigma): how sure they are, and what they move.
 
-Both follow from one evaluation on collapsed data, whatever the number of rows, and the Hessian that the search
-ended with. On the boundary the deviance is an even function of what vanishes there, so nothing moves in that
-direction and nothing is lost. Source: Satterthwaite (1946) as in Kuznetsova, Brockhoff & Christensen (2017),
-Journal of Statistical Software 82(13).
+Both follow from one evaluation on collapsed data, whatever the number of rows, and the Hessian that the
+search ended with. On the boundary the deviance is an even function of what vanishes there, so nothing moves
+in that direction and nothing is lost. Source: Satterthwaite (1946) as in Kuznetsova, Brockhoff & Christensen
+(2017), Journal of Statistical Software 82(13).
 """
 
 from __future__ import annotations
