@@ -122,7 +122,7 @@ def model_plan(inputs: FigureInputs, model: str) -> Plan:
     plan: Plan = {}
     for own, mark in _by_factor(inputs, tables):
         plan |= {f"{name}{mark}": draw for name, draw in _group_plan(inputs, own, wording).items()}
-    if tables.engine:
+    if tables.engine and tables.groups.height:
         plan["reml_vs_posterior"] = lambda: reml_vs_posterior(tables.estimates, wording)
     plan |= inference_plan(inputs, tables, wording)
     plan |= _posterior_plan(inputs, tables, wording)

@@ -44,7 +44,7 @@ def test_tests_name_their_reference_and_say_what_it_means(record):
     frame = pl.DataFrame([FIT | row for row in rows], infer_schema_length=None)
     section = tests_section(replace(record, tests=conform(frame, TESTS)))
     terms, variances = section.blocks
-    assert texts(terms) == [["x", "9.50", "1.00", "40.2", "0.004", "F, Kenward-Roger"]]
+    assert texts(terms) == [["x", "9.50", "1", "40.2", "0.004", "F, Kenward-Roger"]]
     assert texts(variances) == [["intercept", "4.00", "0.023", "½χ²₀ + ½χ²₁"]]
     assert "Kenward-Roger widens" in section.lead
     assert "Satterthwaite" not in section.lead
