@@ -28,7 +28,7 @@ from nestwise.likelihood.crossed_equations import (
     residual_products,
 )
 from nestwise.likelihood.crossproducts import CrossProducts
-from nestwise.likelihood.grouped import Reduced, grouped_slope, reduce_grouped
+from nestwise.likelihood.grouped import Reduced, group_residuals, grouped_slope, reduce_grouped
 from nestwise.likelihood.products import Products
 
 Equations = Reduced | CrossedReduced
@@ -167,7 +167,7 @@ def _residuals_by_factor(
             for f, (_, columns, _) in enumerate(products.factors)
         ]
     assert isinstance(reduced, Reduced)
-    return [(tuple(range(products.q)), products.B - reduced.AL @ reduced.K, reduced.K)]
+    return [(tuple(range(products.q)), group_residuals(products, reduced), reduced.K)]
 
 
 def slope(products: Products, reduced: Equations, F: FloatArray) -> FloatArray:
