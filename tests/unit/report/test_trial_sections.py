@@ -18,6 +18,7 @@ from nestwise.report.sections.inference import means_section
 from nestwise.report.sections.profiles import bootstrap_section, profiles_section
 from nestwise.report.sections.residuals import residuals_section, spread
 from nestwise.report.sections.summary import summary
+from nestwise.report.sections.variance import variance_section
 from nestwise.report.trial import df_method, read_trial, visit_contrasts
 from nestwise.report.words import null_distribution
 from nestwise.results import conform, empty
@@ -281,3 +282,19 @@ def test_the_page_of_a_trial_stands(trial):
     assert "½χ²₀ + ½χ²₁" in page
     assert "How visits hang together" in page
     assert "0.5 chi2" not in page
+
+
+def test_in_short_and_the_section_of_variances_speak_of_the_main_model(trial):
+    sloped = [("sd", "(Intercept)", "id", 2.0), ("sd", "x", "id", 0.5), ("residual", "sigma", None, 1.0)]
+    sloped += [("fixed", "x", None, 3.0), ("derived", "variance_share", "id", 0.25)]
+    rows = [
+        {"model": "mmrm", "engine": "lmm", "component": c, "term": t, "group": g, "estimate": value}
+        for c, t, g, value in sloped
+    ]
+    main = conform(pl.DataFrame(rows, infer_schema_length=None), ESTIMATES)
+    others = trial.estimates.filter(pl.col("model") == "simple")
+    shown = replace(trial, estimates=pl.concat([main, others]), means=empty(MEANS), records={})
+    said = " ".join(summary(shown).findings)
+    assert "In `mmrm`: Of the variance the predictors leave, 25% lies between patients and the rest" in said
+    assert "`simple`" not in said
+    assert variance_section(shown).lead.startswith("In `mmrm`: Of the variance")

@@ -67,12 +67,12 @@ TERMS = (
     ),
     (
         "Marginal mean",
-        "What the model expects at given levels of some variables, averaged evenly over the factors left out.",
+        "What the model expects at given levels of some variables, averaged evenly over other factors.",
     ),
     (
         "AIC, BIC, conditional AIC",
-        "Fit paid for by parameters, lower is better; the conditional one counts what the groups' own effects "
-        "cost, and judges predictions for the groups at hand.",
+        "Fit paid for by parameters, lower is better; the conditional one counts what the groups' own "
+        "effects cost, and judges predictions for the groups at hand.",
     ),
     (
         "Profile, bootstrap interval",

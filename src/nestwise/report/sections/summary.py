@@ -13,15 +13,13 @@ from nestwise.compare.reading import (
     noun,
     read_level2,
     read_slopes,
-    read_variance,
-    read_weight,
 )
 from nestwise.names import plural, several
-from nestwise.numbers import count, interval, percent, say, with_error
+from nestwise.numbers import count, interval, say, with_error
 from nestwise.report.record import ReportRecord
 from nestwise.report.sections.engines import agreement
 from nestwise.report.sections.residuals import read_residuals
-from nestwise.report.sections.variance import answers, hashes
+from nestwise.report.sections.variance import answers, hashes, read_shares
 from nestwise.report.trial import read_trial
 from nestwise.vocabulary import INTERCEPT
 
@@ -83,24 +81,10 @@ def _where_the_variance_lies(record: ReportRecord, main: Answer) -> list[str]:
     """Of the main model and no other: shares of intercepts, shares averaged over slopes, or residuals."""
     if record.study.models[main.model].sampling_error is not None:
         return _known_errors(record, main)
-    shares = " ".join(each.sentence for each in (*read_variance(main)[:1], *read_weight(main)))
-    if shares:
-        return [f"In `{main.model}`: {shares}" if len(record.models) > 1 else shares]
-    averaged = [
-        f"{percent(share)} lies between {plural(noun(record.study, group))}"
-        for group in main.varying()
-        if (share := main.value("derived", "variance_share", group)) is not None
-    ]
-    said = (
-        [
-            f"Of the variance that the predictors of `{main.model}` leave, {several(averaged)} and the rest "
-            "within them (averaged over the rows, since slopes vary)."
-        ]
-        if averaged
-        else []
-    )
+    shares = read_shares(record, main)
+    said = [f"In `{main.model}`: {shares}" if len(record.models) > 1 else shares] if shares else []
     residuals = read_residuals(record, main.model)
-    return [*said, residuals] if residuals else said
+    return [*said, residuals] if residuals and not said else said
 
 
 def _known_errors(record: ReportRecord, main: Answer) -> list[str]:

@@ -17,7 +17,7 @@ from nestwise.compare.reading import (
     read_variance,
     read_weight,
 )
-from nestwise.names import several
+from nestwise.names import plural, several
 from nestwise.numbers import NOTHING, fixed, interval, p_value, percent, say, with_error
 from nestwise.report.blocks import Block, Bullets, Cell, Heading, Section, Table, cells, figures
 from nestwise.report.covariance import kind_and_place
@@ -69,9 +69,8 @@ def variance_section(record: ReportRecord) -> Section | None:
 def _lead(record: ReportRecord, found: list[Answer]) -> str:
     main_last = sorted(found, key=lambda each: each.model == record.main_model)
     for each in reversed(main_last):
-        first = read_variance(each)
-        if first:
-            said = " ".join(reading.sentence for reading in (*first[:1], *read_weight(each)[:1]))
+        said = read_shares(record, each)
+        if said:
             return f"In `{each.model}`: {said}"
     if all(terms == (INTERCEPT,) for each in found for terms in each.varying().values()):
         return "The spread between groups, beside residuals that are not all of one variance."
@@ -79,6 +78,28 @@ def _lead(record: ReportRecord, found: list[Answer]) -> str:
         "With slopes that vary, how much groups differ depends on where one looks: the variance between "
         "them is "
         "not one number, and the SDs of intercept and slopes are given with their correlation."
+    )
+
+
+def read_shares(record: ReportRecord, each: Answer) -> str:
+    """Say which share of the variance lies between groups; "" where no residual variance is there to share.
+
+    Where slopes vary, the share is averaged over the rows.
+    """
+    found = [*read_variance(each)[:1], *read_weight(each)[:1]]
+    if found:
+        return " ".join(reading.sentence for reading in found)
+    averaged = [
+        f"{percent(share)} lies between {plural(noun(record.study, group))}"
+        for group in each.varying()
+        if (share := each.value("derived", "variance_share", group)) is not None
+    ]
+    if not averaged:
+        return ""
+    left = "variance" if each.fixed_terms() == (INTERCEPT,) else "variance the predictors leave"
+    return (
+        f"Of the {left}, {several(averaged)} and the rest within them (averaged over the rows, since slopes "
+        "vary)."
     )
 
 
