@@ -88,6 +88,31 @@ def test_groups_may_differ_any_number_of_times_as_much(ratio, slopes, reml):
         np.testing.assert_allclose(state.solution.sd / ratio, 1, atol=0.4)
 
 
+def dense(design, solution):
+    """The deviance in extended precision from the n x n covariance, of condition n ratio^2."""
+    V = np.longdouble(solution.sigma) ** 2 * np.eye(design.n, dtype=np.longdouble)
+    for factor in design.factors:
+        own = solution.Sigma[np.ix_(factor.columns, factor.columns)].astype(np.longdouble)
+        V += (factor.codes[:, None] == factor.codes) * (factor.Z @ own @ factor.Z.T)
+    V_inverse, value = inverse(V)
+    X = design.X.astype(np.longdouble)
+    XX_inverse, log_det = inverse(X.T @ V_inverse @ X)
+    residual = design.y - X @ solution.beta.astype(np.longdouble)
+    change = X.T @ V_inverse @ residual
+    value += residual @ V_inverse @ residual - change @ XX_inverse @ change + log_det
+    return float(value + (design.n - X.shape[1]) * np.log(2 * np.longdouble(np.pi)))
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1e2, 1e3, 1e4])
+def test_crossed_groups_too(ratio):
+    design = study(ratio, crossed=True, J=10)
+    state = solve_lmm(design)
+    assert state.optimum.converged
+    assert (state.products.rows is not None) == (ratio >= 1e2)
+    assert state.solution.deviance == pytest.approx(dense(design, state.solution), abs=1e-6)
+    assert state.solution.sigma == pytest.approx(1, abs=0.2)
+
+
 @pytest.mark.parametrize("slopes", [False, True])
 def test_sums_over_rows_and_over_groups_are_one_likelihood(slopes):
     """Where both are precise; value and gradient."""
