@@ -56,7 +56,12 @@ def _likelihood_fit(fits: pl.DataFrame, model: str) -> dict[str, Any] | None:
 
 def _kind(fit: dict[str, Any], fixed: tuple[str, ...]) -> tuple[str, str, tuple[str, ...] | None]:
     """What must be equal for two log-likelihoods to be comparable."""
-    return fit["analysis_hash"], fit["method"], fixed if fit["method"] == "REML" else None
+    return fit["analysis_hash"], _criterion(fit), fixed if _criterion(fit) == "REML" else None
+
+
+def _criterion(fit: dict[str, Any]) -> str:
+    """The likelihood maximised: `REML` of `REML (Kenward-Roger)`, whose tests do not change it."""
+    return str(fit["method"] or "").partition(" (")[0]
 
 
 def _refusals(fits: Sequence[dict[str, Any]], fixed: Sequence[tuple[str, ...]]) -> list[str]:
@@ -75,17 +80,17 @@ def _refusals(fits: Sequence[dict[str, Any]], fixed: Sequence[tuple[str, ...]]) 
             + "; their log-likelihoods, AIC and BIC are not comparable. The way out: fit them to the rows "
             "complete for all of them."
         )
-    restricted = [terms for fit, terms in answered if fit["method"] == "REML"]
+    restricted = [terms for fit, terms in answered if _criterion(fit) == "REML"]
     if len(set(restricted)) > 1:
         found.append(
             "Fits by REML with different fixed effects are not compared by likelihood, AIC or BIC: the "
             "restricted likelihood changes its data with the fixed part. The way out: fit the models with "
             "`reml: false` to compare fixed effects, and return to REML for the final estimates."
         )
-    if len({fit["method"] for fit, _ in answered}) > 1:
+    if len({_criterion(fit) for fit, _ in answered}) > 1:
         found.append(
             "Likelihoods of different methods ("
-            + ", ".join(sorted({fit["method"] for fit, _ in answered}))
+            + ", ".join(sorted({_criterion(fit) for fit, _ in answered}))
             + ") are not held against each other."
         )
     return found

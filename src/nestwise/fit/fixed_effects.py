@@ -176,7 +176,7 @@ def fixed_effect_inference(design: Design, state: LmmState, method: DegreesOfFre
     """
     solution = state.solution
     if method == "satterthwaite":  # by (theta, sigma): any number of rows, and no obstacle on the boundary
-        W, gradient = theta_moments(state.compressed, state.optimum.theta, reml=solution.reml)
+        W, gradient = theta_moments(state.compressed, state.optimum, reml=solution.reml)
         return FixedInference(method, solution.beta, solution.cov_beta, solution.cov_beta, gradient, W)
     marginal = None
     if method not in {"between_within", "normal"}:

@@ -18,9 +18,19 @@ import numpy as np
 
 from nestwise.arrays import FloatArray, IntArray
 from nestwise.design.record import Design, Factor
+from nestwise.errors import Problem, Refusal
 from nestwise.likelihood.elimination import Elimination, eliminate
 from nestwise.likelihood.relation import related_products, relation_root
 from nestwise.likelihood.working import Pattern, working_rows
+
+DROWNED = 1e-3
+"""Share of the outcome's variance inside groups, below which it is summed over rows."""
+STEPS = 30
+"""Steps of conjugate gradients that find out."""
+MOST_DENSE = 10_000
+"""Effects that hang together: dense matrices of that size take 0.8 GB each, their factorisation a minute."""
+MOST_NUMBERS = 200_000_000
+"""Numbers of the factorisation, 1.6 GB; the inverse and its making take as much again."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,8 @@ class CrossedProducts:
         As in `CrossProducts`.
     relations : tuple of (ndarray (J_f, J_f) or None)
         Root C of the known correlation of each factor's groups; A and B belong to ``Z (C x I)``.
+    rows : tuple of (scipy.sparse.csr_array (n, Q), ndarray (n, p + 1)) or None
+        Z and [X, y] themselves, where their products do not tell what is left inside the groups.
     """
 
     factors: tuple[tuple[str, tuple[int, ...], int], ...]
@@ -83,6 +95,7 @@ class CrossedProducts:
     log_weights: float = 0.0
     sigma: float | None = None
     relations: tuple[FloatArray | None, ...] = ()
+    rows: tuple[Any, FloatArray] | None = None
 
     @property
     def q(self) -> int:
@@ -127,7 +140,7 @@ def collapse_crossed(design: Design) -> CrossedProducts:
     Raises
     ------
     Refusal
-        As `working_rows`.
+        As `working_rows`; if so many effects hang together that their equations do not fit into memory.
     """
     from scipy import sparse
 
@@ -148,7 +161,8 @@ def collapse_crossed(design: Design) -> CrossedProducts:
     widths = np.array([len(each.columns) for each in design.factors], dtype=np.int64)
     factor_of = np.repeat(np.arange(len(counts)), counts)
     elimination, coupling = _couple(A, factor_of, widths)
-    return CrossedProducts(
+    _refuse_large(design, elimination)
+    products = CrossedProducts(
         factors=tuple((each.group, each.columns, each.n_groups) for each in design.factors),
         A=A,
         coupling=coupling,
@@ -165,6 +179,46 @@ def collapse_crossed(design: Design) -> CrossedProducts:
         sigma=rows.sigma,
         relations=relations,
     )
+    related = any(root is not None for root in relations)
+    return products if related else _undrowned(products, Z, rows.W)
+
+
+def _undrowned(products: CrossedProducts, Z: Any, W: FloatArray) -> CrossedProducts:
+    """With the rows, if free effects of all groups leave next to nothing of the outcome's variance.
+
+    Some steps of conjugate gradients on the normal equations bound from above what is left.
+    """
+    from scipy.sparse.linalg import LinearOperator, cg
+
+    A, Q, p = products.A, products.B.shape[0], products.p
+    B, XX = products.B[:, :p], products.G[:p, :p]
+    diagonal = np.maximum(np.append(A.diagonal(), np.diag(XX)), np.finfo(float).tiny)
+    size = 1 / np.sqrt(diagonal)
+
+    def times(v: FloatArray) -> FloatArray:
+        b, beta = size[:Q] * v[:Q], size[Q:] * v[Q:]
+        product: FloatArray = size * np.append(A @ b + B @ beta, B.T @ b + XX @ beta)
+        return product
+
+    y = size * np.append(products.B[:, p], products.G[:p, p])
+    normal: Any = LinearOperator((Q + p, Q + p), matvec=times, dtype=np.float64)
+    v = cg(normal, y, maxiter=STEPS)[0]
+    left = float(products.G[p, p] - 2 * v @ y + v @ times(v))
+    return replace(products, rows=(Z.tocsr(), W)) if left < DROWNED * products.n else products
+
+
+def _refuse_large(design: Design, elimination: Elimination) -> None:
+    largest = max((dimension for _, dimension in elimination.cores), default=0)
+    if largest <= MOST_DENSE and elimination.length <= MOST_NUMBERS:
+        return
+    names = " x ".join(f"{each.n_groups:,} {each.group}" for each in design.factors)
+    what = (
+        f"the groups ({names}) are crossed so thoroughly that {largest:,} of their effects cannot be taken "
+        f"apart: the equations hold {elimination.length * 8e-9:,.1f} GB of numbers, several times over, and "
+        "each evaluation takes minutes"
+    )
+    way_out = "leave out the random effects of one factor, or fit parts of the rows that share fewer groups"
+    raise Refusal(Problem(what, design.formula, way_out))
 
 
 def with_outcomes(products: CrossedProducts, B_y: FloatArray, G_y: FloatArray) -> CrossedProducts:
@@ -172,7 +226,7 @@ def with_outcomes(products: CrossedProducts, B_y: FloatArray, G_y: FloatArray) -
     B, G = products.B.copy(), products.G.copy()
     B[:, -1] = B_y
     G[-1], G[:, -1] = G_y, G_y
-    return replace(products, B=B, G=G)
+    return replace(products, B=B, G=G, rows=None)
 
 
 def indicator_columns(grouping: Factor, working: tuple[FloatArray, ...], n: int) -> Any:
