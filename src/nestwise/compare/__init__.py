@@ -6,5 +6,9 @@ In reading order:
 - `engines`, `verdict`: likelihood beside posterior, and why they differ.
 - `poolings`, `models`: the three poolings of one model; models that may be compared;
   `nesting`: likelihood-ratio tests between them.
+- `reconciliation`: conditional beside marginal effects; `effects`: the two answers; `marginalised`,
+  `integrated`: the one averaged over its random effects; `attenuation`: by how much that shrinks it.
+- `settings`, `standardised`: times and arms, and means in which everybody has the same.
+- `disagreement`, `reasons`, `dropout`: what is left between the two, in standard errors, and why.
 - `reading`, `context`: what the numbers say; within and between effects.
 """
