@@ -4,10 +4,14 @@ Both answers come from the same clusters, so that their difference varies less t
 one influence a cluster, ``IF_j = I^-1 score_j`` by maximum likelihood and ``B^-1 s_j`` by estimating
 equations, and the difference has the sandwich variance ``sum_j (IF_gee,j - A IF_glmm,j)^2``, A being the
 derivatives of the integrated coefficients by the parameters (White 1982; Hausman's test without the
-assumption that one of the two is efficient).
+assumption that one of the two is efficient). Where both weigh the clusters nearly alike this is
+conservative: by simulation of logistic models with 120 to 150 groups it is 1.1 to 2 times the true standard
+deviation, where the error of the marginal coefficient itself is 10 to 40 times it.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,10 +34,30 @@ SMALLEST = 1e-4
 """Share of the marginal standard error that the error of a difference is at least: below it is rounding."""
 
 
-def standard_error_of_difference(
+@dataclass(frozen=True)
+class Influences:
+    """What each cluster adds to two estimates of the same coefficients.
+
+    Attributes
+    ----------
+    marginal, integrated : ndarray (J, p)
+        Of the estimating equations, and of the integrated mixed model.
+    """
+
+    marginal: FloatArray
+    integrated: FloatArray
+
+    @property
+    def std_error(self) -> FloatArray:
+        """Standard error (p,) of marginal less integrated, never below rounding."""
+        gap = np.sqrt(((self.marginal - self.integrated) ** 2).sum(axis=0))
+        return np.asarray(np.maximum(gap, SMALLEST * np.sqrt((self.marginal**2).sum(axis=0))))
+
+
+def influences(
     design: Design, model: Model, conditional: Effects, found: Integrated, points: int
-) -> FloatArray | None:
-    """Standard error (p,) of marginal less integrated coefficients, in the order of `found.names`.
+) -> Influences | None:
+    """What each cluster adds to marginal and integrated coefficients, in the order of `found.names`.
 
     Parameters
     ----------
@@ -48,9 +72,9 @@ def standard_error_of_difference(
 
     Returns
     -------
-    ndarray (p,) or None
-        `None` where the influences are not at hand: several grouping factors, a dispersion, a variance of
-        zero, or too many rows.
+    Influences or None
+        `None` where they are not at hand: several grouping factors, a dispersion, a variance of zero, or too
+        many rows.
     """
     one = len(design.factors) == 1 and design.family in ("binomial", "poisson")
     if conditional.engine != "glmm" or not one or design.n * points ** len(design.varying) > MOST_WORK:
@@ -61,10 +85,8 @@ def standard_error_of_difference(
     except (np.linalg.LinAlgError, Refusal):
         return None
     at = [design.names.index(name) for name in found.names]
-    gap = equations[:, at] - likelihood @ found.by_parameters.T
-    error = np.sqrt((gap**2).sum(axis=0))
-    whole = np.sqrt((equations[:, at] ** 2).sum(axis=0))
-    return np.maximum(error, SMALLEST * whole) if np.isfinite(error).all() else None
+    both = Influences(equations[:, at], likelihood @ found.by_parameters.T)
+    return both if np.isfinite(both.std_error).all() else None
 
 
 def _likelihood_influences(design: Design, conditional: Effects, points: int) -> FloatArray:

@@ -15,7 +15,7 @@ import numpy as np
 from nestwise.arrays import FloatArray
 from nestwise.compare import reasons
 from nestwise.compare.attenuation import factor, rule_of_thumb
-from nestwise.compare.disagreement import standard_error_of_difference
+from nestwise.compare.disagreement import influences
 from nestwise.compare.dropout import dropout_model
 from nestwise.compare.effects import Effects, refuse_irreconcilable
 from nestwise.compare.integrated import Integrated, integrated
@@ -113,9 +113,9 @@ def reconcile(pair: Pair, rows: StandardRows, grid: Grid) -> list[Row]:
 def _errors_of_differences(pair: Pair, found: Integrated) -> FloatArray:
     """Standard errors of marginal less integrated; those of the marginal coefficients where unknown."""
     points = int(dict(pair.record.get("optimisation") or {}).get("points") or 1)
-    known = standard_error_of_difference(pair.design, pair.model, pair.conditional, found, points)
+    known = influences(pair.design, pair.model, pair.conditional, found, points)
     if known is not None:
-        return known
+        return known.std_error
     place = {name: k for k, name in enumerate(pair.marginal.names)}
     own = pair.marginal.std_error
     return np.array([own[place[name]] if name in place else np.inf for name in found.names])

@@ -1,10 +1,13 @@
 """Conditional and marginal answers of fitted studies: agreement, intervals, reasons and refusals."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 from scipy.special import expit
 
+from nestwise.compare.disagreement import influences
 from nestwise.compare.dropout import Dropout, dropout_model
 from nestwise.compare.effects import Effects, conditional_effects, refuse_irreconcilable
 from nestwise.compare.integrated import integrated
@@ -100,21 +103,34 @@ def test_risk_differences_and_ratios_follow_from_the_means(binary):
     assert set(kind(table, "difference")["scale"]) == {"risk_difference"}
 
 
-def test_the_error_of_a_difference_is_that_of_leaving_groups_out(fitted, trial):
-    # the jackknife over groups, both models refitted each time; the marginal error is 15 times too large
-    frame = trial(n=80, seed=3, leave=lambda y: 0.25)
-    whole = kind(reconciled(fitted(frame, FORMULA, family="binomial")), "coefficient")
-    folds = np.array_split(np.random.default_rng(2).permutation(frame["g"].unique(maintain_order=True)), 20)
-    left = []
-    for fold in folds:
-        part = frame.filter(~pl.col("g").is_in(fold.tolist()))
-        left.append(
-            kind(reconciled(fitted(part, FORMULA, family="binomial")), "coefficient")["left"].to_numpy()
-        )
-    spread = np.array(left) - np.mean(left, axis=0)
-    jackknife = np.sqrt((len(folds) - 1) / len(folds) * (spread**2).sum(axis=0))
-    print("RATIO", whole["left_se"].to_numpy() / jackknife, whole["marginal_se"].to_numpy()/jackknife)
-    assert whole["left_se"].to_numpy() == pytest.approx(jackknife, rel=0.3)
+def influences_of(found, table_of_effects):
+    design, effects = table_of_effects
+    points = load_record(found.folders[0])["optimisation"]["points"]
+    return design, influences(design, found.model, effects, integrated(design, effects), points)
+
+
+def test_influences_sum_to_nothing_and_their_squares_to_the_robust_covariance(binary):
+    _, both = influences_of(binary[0], conditional(binary[0]))
+    for each in (both.marginal, both.integrated):
+        assert each.shape == (120, 3)
+        assert np.abs(each.sum(axis=0)).max() < 1e-3 * np.sqrt((each**2).sum(axis=0)).min()
+    # LZ is the default of 120 clusters
+    robust = kind(binary[1], "coefficient")["marginal_se"].to_numpy()
+    assert np.sqrt((both.marginal**2).sum(axis=0)) == pytest.approx(robust, rel=1e-6)
+
+
+@pytest.mark.parametrize("group", ["g3", "g40"])
+def test_an_influence_is_what_a_group_seen_twice_adds(fitted, trial, group):
+    frame = trial(n=300, seed=3, leave=lambda y: 0.2)
+    found = fitted(frame, FORMULA, family="binomial")
+    before = kind(reconciled(found), "coefficient")
+    design, both = influences_of(found, conditional(found))
+    j = design.random[0].labels.index(group)
+    twice = pl.concat([frame, frame.filter(pl.col("g") == group).with_columns(g=pl.lit("again"))])
+    after = kind(reconciled(fitted(twice, FORMULA, family="binomial")), "coefficient")
+    for name, each in (("marginal", both.marginal), ("integrated", both.integrated)):
+        moved = after[name].to_numpy() - before[name].to_numpy()
+        assert moved == pytest.approx(each[j], rel=0.05, abs=0.02 * np.abs(each[j]).max())
 
 
 def test_with_an_identity_link_mixed_model_and_equations_agree_and_say_so(fitted):
@@ -217,7 +233,5 @@ def test_a_refused_fit_and_an_ordinal_outcome_are_refused(fitted, trial):
     fits.with_columns(status=pl.lit("refused")).write_parquet(found.folders[1] / "fits.parquet")
     assert "has no estimates" in reconciled(found)["reason"].item()
     design = build_design(found.dataset, "m", found.model)
-    from dataclasses import replace
-
     with pytest.raises(Refusal, match="ordinal"):
         conditional_effects({"model": "m", "engine": "glmm"}, {}, {}, replace(design, family="ordinal"))
