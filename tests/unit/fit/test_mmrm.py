@@ -367,3 +367,15 @@ def test_refusals(name):
     make, sentence = REFUSED[name]
     with pytest.raises(Refusal, match=sentence):
         fit_mmrm(make())
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e6])
+@pytest.mark.parametrize("structure", ["unstructured", "ar1", "toeplitz", "antedependence"])
+def test_units_do_not_matter(structure, size):
+    """Twelve orders of magnitude of the outcome: the same fit in other units."""
+    design = trial(structure)
+    one, other = solve_mmrm(design), solve_mmrm(replace(design, y=size * design.y))
+    assert other.minimum.converged
+    df = design.n - design.X.shape[1]
+    assert other.deviance == pytest.approx(one.deviance + 2 * df * np.log(size), abs=1e-7)
+    np.testing.assert_allclose(other.beta / size, one.beta, atol=1e-6)
