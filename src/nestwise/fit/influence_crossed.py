@@ -18,7 +18,7 @@ import numpy as np
 
 from nestwise.arrays import FloatArray, IntArray
 from nestwise.design.record import Design, Factor
-from nestwise.fit.influence import Influence, measures
+from nestwise.fit.influence import Groups, Influence, measures
 from nestwise.fit.state import LmmState
 from nestwise.likelihood.crossed import CrossedProducts, indicator_columns
 from nestwise.likelihood.crossed_equations import CrossedReduced
@@ -82,7 +82,8 @@ def influence_by_equations(design: Design, state: LmmState) -> tuple[list[Influe
 
 def _measured(factor: Factor, C: FloatArray, share: FloatArray, products: CrossedProducts) -> Influence:
     p = share.shape[1]
-    return measures(factor, C[:, :, :p], C[:, :, p], share, products.scale * products.T_X)
+    groups = Groups(factor.group, factor.labels, factor.codes)
+    return measures(groups, C[:, :, :p], C[:, :, p], share, products.scale * products.T_X)
 
 
 def _loaded(
