@@ -19,7 +19,7 @@ import numpy as np
 from nestwise.arrays import FloatArray, IntArray
 from nestwise.design.record import Design, Factor
 from nestwise.errors import Problem, Refusal
-from nestwise.likelihood.elimination import Elimination, eliminate
+from nestwise.likelihood.elimination import Elimination, distinct, eliminate
 from nestwise.likelihood.relation import related_products, relation_root
 from nestwise.likelihood.working import Pattern, working_rows
 
@@ -265,7 +265,7 @@ def _couple(A: Any, factor_of: IntArray, widths: IntArray) -> tuple[Elimination,
     node_of = np.repeat(np.arange(size.size), size)
     listed = A.tocoo()
     row, col, N = node_of[listed.row], node_of[listed.col], size.size
-    keys = np.unique(np.minimum(row, col) * N + np.maximum(row, col))
+    keys = distinct(np.minimum(row, col) * N + np.maximum(row, col))
     low, high = np.divmod(keys, N)
     apart = low != high
     e = eliminate(low[apart], high[apart], factor_of.astype(np.int64), size.astype(np.int64))
