@@ -20,7 +20,7 @@ from nestwise.arrays import FloatArray, IntArray
 from nestwise.design.record import Design, Factor
 from nestwise.errors import Problem, Refusal
 from nestwise.likelihood.elimination import Elimination, distinct, eliminate
-from nestwise.likelihood.relation import related_products, relation_root
+from nestwise.likelihood.relation import related_products, relation_root, uncoupled
 from nestwise.likelihood.working import Pattern, working_rows
 
 DROWNED = 1e-3
@@ -159,6 +159,9 @@ def collapse_crossed(design: Design) -> CrossedProducts:
     if any(root is not None for root in relations):
         sizes = ((each.n_groups, len(each.columns)) for each in design.factors)
         A, B = related_products(A, B, [(root, *size) for root, size in zip(relations, sizes, strict=True)])
+        if len(design.varying) == 1 and relations[0] is not None:
+            A, B, turned = uncoupled(A, B, relations[0])
+            relations = (turned,)
     A.sort_indices()
     counts = [each.n_groups for each in design.factors]
     widths = np.array([len(each.columns) for each in design.factors], dtype=np.int64)
