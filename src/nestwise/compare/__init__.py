@@ -6,5 +6,6 @@ In reading order:
 - `engines`, `verdict`: likelihood beside posterior, and why they differ.
 - `poolings`, `models`: the three poolings of one model; models that may be compared;
   `nesting`, `structures`: likelihood-ratio tests between them; residual covariances inside each other.
+- `summaries`: summaries with known standard errors under two rules of shrinkage.
 - `reading`, `context`: what the numbers say; within and between effects.
 """
