@@ -105,10 +105,8 @@ def caterpillar(
 
 def alike(rows: pl.DataFrame) -> bool:
     """Whether the standard deviation of the effects is estimated as 0: no group differs from another."""
-    return (
-        rows.select((pl.col("random_effect").abs() + pl.col("random_effect_se").fill_null(0)).max()).item()
-        == 0
-    )
+    effect, error = column(rows, "random_effect"), np.nan_to_num(column(rows, "random_effect_se"))
+    return not (bool(effect.any()) or bool(error.any()))
 
 
 def ordered_effects(groups: pl.DataFrame, group: str, term: str) -> pl.DataFrame:
