@@ -11,6 +11,9 @@ endif
 .PHONY: run test test-slow lint format bench env env-dev pins schemas clean
 .DELETE_ON_ERROR:
 
+# Matrices here are small: threads of the linear algebra only wait for one another.
+test test-slow: export OMP_NUM_THREADS ?= 1
+
 run: env
 	$(BIN)/snakemake --cores $(CORES) --keep-going --rerun-incomplete --quiet host
 	@for report in results/*/report.html; do echo "Report: $$report"; done

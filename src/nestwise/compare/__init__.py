@@ -5,7 +5,8 @@ In reading order:
 - `saved`: the comparison table of a study.
 - `engines`, `verdict`: likelihood beside posterior, and why they differ.
 - `poolings`, `models`: the three poolings of one model; models that may be compared;
-  `nesting`: likelihood-ratio tests between them.
+  `nesting`, `structures`: likelihood-ratio tests between them; residual covariances inside each other.
+- `summaries`: summaries with known standard errors under two rules of shrinkage.
 - `reconciliation`: conditional beside marginal effects; `effects`: the two answers; `marginalised`,
   `integrated`: the one averaged over its random effects; `attenuation`: by how much that shrinks it.
 - `settings`, `standardised`: times and arms, and means in which everybody has the same.

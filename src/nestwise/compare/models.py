@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from nestwise.compare.nesting import Nesting, likelihood_ratio, model_parts
+from nestwise.compare.structures import Structure
 
 LIKELIHOOD_ENGINES = ("lmm", "glmm", "pooled")
 
@@ -97,7 +98,10 @@ def _refusals(fits: Sequence[dict[str, Any]], fixed: Sequence[tuple[str, ...]]) 
 
 
 def compare_models(
-    fits: pl.DataFrame, estimates: pl.DataFrame, models: Sequence[str] | None = None
+    fits: pl.DataFrame,
+    estimates: pl.DataFrame,
+    models: Sequence[str] | None = None,
+    structures: Mapping[str, Structure | None] | None = None,
 ) -> ModelTable:
     """Set the models of a study side by side by their likelihood fits.
 
@@ -107,6 +111,9 @@ def compare_models(
         Whole tables of the study.
     models : sequence of str, optional
         Which models, in which order.
+    structures : mapping of str to Structure, optional
+        Residual covariance of each model, where it is known: without it only models with the same residual
+        parameters are tested against each other.
 
     Returns
     -------
@@ -116,7 +123,8 @@ def compare_models(
     """
     names = list(models) if models is not None else list(fits["model"].unique(maintain_order=True))
     found = [fit for fit in (_likelihood_fit(fits, name) for name in names) if fit is not None]
-    parts = [model_parts(_own(estimates, fit)) for fit in found]
+    known = structures or {}
+    parts = [model_parts(_own(estimates, fit), known.get(fit["model"])) for fit in found]
     fixed = [tuple(sorted(part.fixed)) for part in parts]
     kinds = [_kind(fit, terms) for fit, terms in zip(found, fixed, strict=True)]
     rows = []

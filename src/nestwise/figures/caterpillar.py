@@ -75,11 +75,13 @@ def caterpillar(
     Raises
     ------
     Refusal
-        Without random effects.
+        Without random effects, or if the groups are alike.
     """
     rows = ordered_effects(groups, group, term)
     if rows.height == 0:
         raise cannot("caterpillar", f"there are no random effects of {group} on {term}")
+    if alike(rows):
+        raise cannot("caterpillar", f"all groups of {group} are estimated to be alike")
     reach = float(ndtri((1 + level) / 2))
     bars = Intervals(column(rows, "random_effect"), np.nan_to_num(column(rows, "random_effect_se")), reach)
     axis = f"{wording.group(group)} effect on the {wording.coefficient_axis(term)}"
@@ -99,6 +101,12 @@ def caterpillar(
         pl.Series("lower", bars.lower), pl.Series("upper", bars.upper)
     )
     return Drawing("caterpillar", figure, caption, alt, data)
+
+
+def alike(rows: pl.DataFrame) -> bool:
+    """Whether the standard deviation of the effects is estimated as 0: no group differs from another."""
+    effect, error = column(rows, "random_effect"), np.nan_to_num(column(rows, "random_effect_se"))
+    return not (bool(effect.any()) or bool(error.any()))
 
 
 def ordered_effects(groups: pl.DataFrame, group: str, term: str) -> pl.DataFrame:

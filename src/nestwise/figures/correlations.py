@@ -86,7 +86,7 @@ def _limits(estimates: pl.DataFrame) -> dict[str, Ends]:
 
 
 def _squares(axes: Axes, matrix: FloatArray, visits: Sequence[str], label: str) -> None:
-    """The lower triangle: darker is closer to 1, hatched is negative."""
+    """The lower triangle: a deeper colour is closer to 1, hatched is negative."""
     n = len(visits)
     for t in range(1, n):
         for u in range(t):
@@ -185,8 +185,8 @@ def _words(
         sentences.append(said[0].upper() + said[1:] + ".")
     more = f" {n_strata - len(strata)} more strata are in the table." if n_strata > len(strata) else ""
     caption = (
-        "A darker square is a stronger correlation of the residuals of one subject at two visits; the lines "
-        f"are intervals of the standard deviations. {' '.join(sentences)}{more}"
+        "The deeper its colour, the stronger the correlation of the residuals of one subject at two visits; "
+        f"lines are intervals of the standard deviations. {' '.join(sentences)}{more}"
     )
     alt = f"Triangle of correlations of {len(visits)} visits ({axis})" + (
         ", and their standard deviations." if "sd" in strata[0] else "."

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
-from nestwise.figures.caterpillar import LABELS_UP_TO, ONE_COLUMN_UP_TO, ordered_effects
+from nestwise.figures.caterpillar import LABELS_UP_TO, ONE_COLUMN_UP_TO, alike, ordered_effects
 from nestwise.figures.drawing import Drawing, Wording, cannot, column, drawn, plain
 from nestwise.figures.theme import GRID, PARTIAL, RASTER_ABOVE, new_figure, quiet
 from nestwise.names import counted, several
@@ -43,11 +43,13 @@ def league(
     Raises
     ------
     Refusal
-        With fewer than three groups that have a random effect and a standard error.
+        With fewer than three groups that have a random effect and a standard error, or if all are alike.
     """
     rows = ordered_effects(groups, group, term).filter(pl.col("random_effect_se").is_not_null())
     if rows.height < 3:
         raise cannot("league", f"fewer than three groups of {group} can be ranked")
+    if alike(rows):
+        raise cannot("league", f"all groups of {group} are estimated to be alike: there is nothing to rank")
     table = ranks(rows, seed=seed, level=level, draws=draws)
     figure = _league_figure(table, wording, group)
     caption = _league_caption(table, wording, group, term, level)

@@ -18,7 +18,7 @@ import numpy as np
 
 from nestwise.arrays import FloatArray, IntArray
 from nestwise.design.record import Design, Factor
-from nestwise.fit.influence import Influence, measures
+from nestwise.fit.influence import Groups, Influence, measures
 from nestwise.fit.state import LmmState
 from nestwise.likelihood.crossed import CrossedProducts, indicator_columns
 from nestwise.likelihood.crossed_equations import CrossedReduced
@@ -29,6 +29,8 @@ from nestwise.likelihood.working import working_rows
 
 COSTLY = 3e9
 """Beyond this many multiplications the groups of a factor are not left out in turn."""
+MOST_NUMBERS = 2e7
+"""Numbers of rows times columns that are held at most."""
 PER_GROUP = 3e5
 """What the steps of a group take beside its multiplications."""
 
@@ -55,6 +57,8 @@ def influence_by_equations(design: Design, state: LmmState) -> tuple[list[Influe
     at = criterion(products, products.pattern.matrix(state.optimum.theta), reml=design.reml)
     reduced = at.reduced
     assert isinstance(reduced, CrossedReduced)
+    if _numbers(design, products) > MOST_NUMBERS:
+        return [], [factor.group for factor in design.factors]
     rows = working_rows(design)
     A = _loaded(design, products, rows.Z, reduced)
     v = np.append(-reduced.beta, 1.0)
@@ -80,9 +84,18 @@ def influence_by_equations(design: Design, state: LmmState) -> tuple[list[Influe
     return found, left_out
 
 
+def _numbers(design: Design, products: CrossedProducts) -> float:
+    """Numbers of ``Z (C x Lambda)``: a row of related groups touches all of them."""
+    return sum(
+        float(design.n) * len(factor.columns) * (1 if products.relation(f) is None else factor.n_groups)
+        for f, factor in enumerate(design.factors)
+    )
+
+
 def _measured(factor: Factor, C: FloatArray, share: FloatArray, products: CrossedProducts) -> Influence:
     p = share.shape[1]
-    return measures(factor, C[:, :, :p], C[:, :, p], share, products.scale * products.T_X)
+    groups = Groups(factor.group, factor.labels, factor.codes)
+    return measures(groups, C[:, :, :p], C[:, :, p], share, products.scale * products.T_X)
 
 
 def _loaded(

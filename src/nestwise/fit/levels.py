@@ -79,8 +79,8 @@ def level_table(design: Design, products: Products, solution: LmmSolution, level
     """One row a group and coefficient of every factor: complete and partial pooling.
 
     With several factors a group has no estimate of its own without the others, so that the columns of no
-    pooling stay empty. The pooling factor is one minus the ratio of conditional to unconditional variance of
-    the random effect.
+    pooling stay empty; a group that is one summary with a known standard error has that one. The pooling
+    factor is one minus the ratio of conditional to unconditional variance of the random effect.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def _factor_table(  # noqa: PLR0917
     factors = np.zeros_like(conditional)
     factors[alive] = np.clip(1 - conditional[alive] / variance[alive], 0.0, 1.0)
     q, J = len(factor.names), factor.n_groups
-    columns = {
+    columns = _summaries(design, factor) | {
         "complete_pooling": complete,
         "complete_pooling_se": complete_se,
         "partial_pooling": partial,
@@ -140,6 +140,18 @@ def _factor_table(  # noqa: PLR0917
         | {name: np.ascontiguousarray(values).reshape(-1) for name, values in columns.items()}
     )
     return frame.with_columns(pl.col(list(columns)).fill_nan(None))
+
+
+def _summaries(design: Design, factor: Factor) -> dict[str, FloatArray]:
+    """No pooling where each group is one summary with a known standard error: the summary itself."""
+    term = factor.terms[0]
+    plain = term.membership is None and term.relation is None
+    single = bool((np.bincount(factor.codes, minlength=factor.n_groups) == 1).all())
+    alone = plain and single and len(design.factors) == 1 and factor.names == (INTERCEPT,)
+    if design.sampling_error is None or not alone:
+        return {}
+    row = np.argsort(factor.codes)
+    return {"no_pooling": design.y_less_offset[row], "no_pooling_se": design.sampling_error[row]}
 
 
 def _sizes(factor: Factor) -> IntArray:

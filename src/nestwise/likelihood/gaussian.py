@@ -96,12 +96,20 @@ def criterion(products: Products, Lambda: FloatArray, *, reml: bool, sigma: floa
 
 
 def evaluate(products: Products, reduced: Equations, *, reml: bool, sigma: float | None = None) -> Criterion:
-    """`criterion` from equations that are solved already, as for another sigma at the same Lambda."""
+    """`criterion` from equations that are solved already, as for another sigma at the same Lambda.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If no residual variance is left in rounding.
+    """
     p = products.p
     m = products.n - p if reml else products.n
     sigma = products.sigma if sigma is None else sigma
     profiled = sigma is None
     variance = reduced.r2 / m if sigma is None else sigma**2
+    if not variance > 0:
+        raise np.linalg.LinAlgError("no residual variance is left")
     value = reduced.log_det_m + m * np.log(2 * np.pi * variance) + reduced.r2 / variance
     v = np.append(-reduced.beta, 1.0)
     F = np.outer(v, v) / variance

@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 
 from nestwise.arrays import IntArray
+from nestwise.likelihood.elimination import distinct
 
 _compiled: Any = njit(cache=True)
 
@@ -70,13 +71,13 @@ def sparse_core(
         Coefficients of every node.
     """
     dimensions = np.bincount(component, weights=size[core])
-    if dimensions.size == 0 or dimensions.max() <= SMALL:
+    if dimensions.size == 0 or dimensions.max() <= SMALL or left.size > core.size**2 / 4:
         return None
     place = np.full(size.size, -1, dtype=np.int64)
     place[core] = np.arange(core.size)
     one, other, element, member = _sets(couplings[0], place[couplings[1]])
     one, other = np.append(one, place[left]), np.append(other, place[right])
-    pairs = np.unique(np.minimum(one, other) * core.size + np.maximum(one, other))
+    pairs = distinct(np.minimum(one, other) * core.size + np.maximum(one, other))
     found = minimum_degree(core.size, *np.divmod(pairs, core.size), element, member, MOST)
     if found is None or not found.order.size:
         return None
@@ -97,7 +98,7 @@ def _sets(here: IntArray, there: IntArray) -> tuple[IntArray, IntArray, IntArray
     count = np.diff(np.append(start, here.size))
     n = int(there.max(initial=0)) + 1
     pair = start[count == 2]
-    left, right = np.divmod(np.unique(there[pair] * n + there[pair + 1]), n)
+    left, right = np.divmod(distinct(there[pair] * n + there[pair + 1]), n)
     large = np.repeat(count > 2, count)
     length = count[count > 2]
     return left, right, np.repeat(np.arange(length.size), length), there[large]

@@ -78,6 +78,7 @@ def test_a_model_without_groups_has_means_residuals_and_correlations(names):
     assert own == {
         "marginal_means",
         "differences_by_visit",
+        "influence",
         "residual_correlations",
         "residual_vs_fitted",
         "residual_qq",

@@ -13,7 +13,7 @@ import pytest
 
 from nestwise.design.record import Design, RandomTerm, RowFlow
 from nestwise.fit.state import solve_lmm
-from nestwise.likelihood.crossproducts import collapse
+from nestwise.likelihood.crossproducts import collapse, own_regressions
 from nestwise.likelihood.gaussian import deviance
 
 ONE = "(Intercept)"
@@ -152,3 +152,14 @@ def test_units_do_not_matter(which, size):
     m = base.n - 2 if base.reml else base.n
     shift = 2 * m * np.log(size) + (2 * np.log(units[1]) if base.reml else 0.0)
     assert two.solution.deviance == pytest.approx(one.solution.deviance + shift, abs=1e-6)
+
+
+@pytest.mark.parametrize("q", [1, 2, 3])
+def test_own_regressions_are_least_squares(q):
+    """Groups of one row to six: the shortest solution where columns do not determine one."""
+    rng = np.random.default_rng(5)
+    Z = [rng.normal(size=(m, q)) for m in (1, 2, 3, 6)]
+    W = [rng.normal(size=(m, 2)) for m in (1, 2, 3, 6)]
+    found = own_regressions(*(np.array([z.T @ c for z, c in zip(Z, C, strict=True)]) for C in (Z, W)))
+    for z, w, own in zip(Z, W, found, strict=True):
+        np.testing.assert_allclose(own, np.linalg.lstsq(z, w, rcond=None)[0], rtol=1e-6, atol=1e-8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from nestwise.compare.reading import answer, noun, read_shrinkage, read_weight
+from nestwise.compare.summaries import shrunken_summaries
 from nestwise.names import plural, several
 from nestwise.numbers import NOTHING, count, decimals_for, fixed, say
 from nestwise.report.blocks import Block, Bullets, Cell, Section, Table, cells, figures
@@ -35,6 +36,8 @@ def shrinkage_section(record: ReportRecord) -> Section | None:
     blocks += figures(record.pictures_of(*FIGURES, model=record.main_model))
     for (group, term), part in found.groups.group_by("group", "term", maintain_order=True):
         blocks.append(_groups_table(record, str(group), str(term), part, found.engine))
+    if record.study.models[record.main_model].sampling_error is not None:
+        blocks += _summaries_table(record, found.groups)
     return Section("shrinkage", "Shrinkage, group by group", _lead(record, found.groups), tuple(blocks))
 
 
@@ -77,6 +80,33 @@ def _groups_table(record: ReportRecord, group: str, term: str, part: pl.DataFram
         align="lrrrrr" if alone else "lrrrr",
         note=note,
     )
+
+
+def _summaries_table(record: ReportRecord, groups: pl.DataFrame) -> list[Block]:
+    """James-Stein beside empirical Bayes, where every group is a summary with a known standard error."""
+    table = shrunken_summaries(groups)
+    if table is None:
+        return []
+    rows = []
+    for row in table.head(MOST_GROUPS).iter_rows(named=True):
+        decimals = decimals_for(row["no_pooling_se"])
+        rows.append(
+            cells(
+                row["label"],
+                _value(row["no_pooling"], row["no_pooling_se"], decimals),
+                _value(row["james_stein"], None, decimals),
+                say(1 - row["james_stein_pull"], 2),
+                _value(row["partial_pooling"], row["partial_pooling_se"], decimals),
+                say(row["pooling_factor"], 2),
+            )
+        )
+    caption = f"James-Stein beside empirical Bayes, `{record.main_model}`"
+    head = ("", "Summary", "James-Stein", "Weight", "Empirical Bayes", "Weight")
+    note = (
+        "Standard errors in brackets. James and Stein keep one and the same weight of every summary, without "
+        "a model of the groups; empirical Bayes keeps less of what is known badly."
+    )
+    return [Table(caption=caption, head=head, rows=tuple(rows), align="lrrrrr", note=note)]
 
 
 def _group(row: dict[str, object]) -> tuple[Cell, ...]:
