@@ -134,7 +134,7 @@ def test_same_points_same_numbers(design, case, name):
     if said["modes"] is not None:
         labels = made.random[0].labels
         for label, values in zip(said["modes"]["label"], said["modes"]["value"], strict=True):
-            own = found.b[labels.index(str(label))]
+            own = found.effects[0].b[labels.index(str(label))]
             np.testing.assert_allclose(own, listed(values), atol=2e-3 * found.sd.max(), err_msg=label)
 
 

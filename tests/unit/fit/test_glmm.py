@@ -152,7 +152,7 @@ def test_modes_follow_the_fixed_effects(binary):
         change[:2] = np.linalg.solve(T, step * np.eye(2)[i])
         up, down = (deviance.at(state.optimum.at + s * change).modes.u for s in (1, -1))
         expected = (L @ (up - down) / (2 * step))[:, state.rows.which].T
-        np.testing.assert_allclose(state.solution.b_on_beta[:, :, i], expected, atol=1e-6)
+        np.testing.assert_allclose(state.solution.effects[0].b_on_beta[:, :, i], expected, atol=1e-6)
 
 
 def test_order_of_rows_and_names_of_groups_do_not_matter(binary, make_design):
@@ -314,10 +314,10 @@ def test_refused_with_a_way_out(make_design, name):
     assert all(problem.way_out for problem in refusal.value.problems)
 
 
-def test_several_factors_are_refused(binary):
+def test_the_same_groups_twice_are_refused(binary):
     design = binary()
     other = replace(design.random[0], group="h")
-    with pytest.raises(Refusal, match="one grouping factor so far"):
+    with pytest.raises(Refusal, match="are the same groups"):
         fit_glmm(replace(design, random=(design.random[0], other)))
 
 
