@@ -72,15 +72,15 @@ def solve_glmm(design: Design) -> GlmmState:
         See `glmm_refusals` and `separation`.
     """
     refuse(glmm_problems(design))
-    rows = _rows(design)
+    rows = rows_of(design)
     glm = fit_glm(rows)
     refuse(separation_problems(design, glm))
     optimum = optimise_glmm(rows, glm)
     return GlmmState(rows, glm, optimum, solution_of(design, rows, optimum))
 
 
-def _rows(design: Design) -> Rows:
-    """By group with one factor, where quadrature is at hand; all together with several."""
+def rows_of(design: Design) -> Rows:
+    """The data as the likelihood reads them: by group with one factor, where quadrature is at hand; all together with several."""
     return grouped_rows(design) if len(design.factors) == 1 else crossed_rows(design)
 
 
@@ -256,7 +256,7 @@ def _variance_tests(design: Design, state: GlmmState) -> tuple[Test, ...]:
 def _smaller(design: Design, state: GlmmState) -> float:
     """Log-likelihood of a model with one coefficient less that varies, points as stable as its own."""
     try:
-        rows = _rows(design)
+        rows = rows_of(design)
     except Refusal:
         return state.solution.log_likelihood
     points = (1,) if isinstance(state.rows, CrossedRows) else POINTS
