@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nestwise.design.record import Design
-from nestwise.errors import Refusal
+from nestwise.errors import Problem, Refusal
 from nestwise.fit.chi_bar import mixture_p_value
 from nestwise.fit.dispersion import dispersion_checks
 from nestwise.fit.generalised import GlmmSolution, solution_of
@@ -32,6 +32,7 @@ from nestwise.fit.separation import separation_problems
 from nestwise.fit.variance_tests import without
 from nestwise.likelihood.crossed_rows import CrossedRows, crossed_rows
 from nestwise.likelihood.grouped_rows import grouped_rows
+from nestwise.likelihood.modes import ModesNotFound
 from nestwise.results import Check, Fit, Status, Test
 from nestwise.vocabulary import FEW_GROUPS, INTERCEPT
 
@@ -75,12 +76,17 @@ def solve_glmm(design: Design) -> GlmmState:
     rows = rows_of(design)
     glm = fit_glm(rows)
     refuse(separation_problems(design, glm))
-    optimum = optimise_glmm(rows, glm)
+    try:
+        optimum = optimise_glmm(rows, glm)
+    except ModesNotFound as error:
+        what = f"the likelihood cannot be calculated where it is highest: {error}"
+        way_out = f"look for predictors or groups that reproduce {design.outcome} exactly"
+        raise Refusal(Problem(what, design.formula, way_out)) from error
     return GlmmState(rows, glm, optimum, solution_of(design, rows, optimum))
 
 
 def rows_of(design: Design) -> Rows:
-    """The data as the likelihood reads them: by group with one factor, where quadrature is at hand; all together with several."""
+    """The data as the likelihood reads them: by group with one factor, all together with several."""
     return grouped_rows(design) if len(design.factors) == 1 else crossed_rows(design)
 
 

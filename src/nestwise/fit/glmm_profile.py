@@ -60,8 +60,8 @@ def covariance_intervals(
     if solution.singular:
         return {}, None
     note = (
-        "Intervals of standard deviations are Wald intervals on the log scale: with so many rows profiles "
-        "take longer than the fit, and the two hardly differ."
+        "Intervals of standard deviations are Wald intervals on the log scale: with so many rows or points "
+        "profiles would take longer than the fit."
     )
     return _wald(design, solution, level), note
 

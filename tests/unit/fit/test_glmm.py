@@ -321,6 +321,14 @@ def test_the_same_groups_twice_are_refused(binary):
         fit_glmm(replace(design, random=(design.random[0], other)))
 
 
+def test_an_outcome_that_is_reproduced_is_refused(make_design):
+    """The shape of a gamma grows without bound."""
+    g, x = np.repeat(np.arange(10), 4), np.linspace(0, 1, 40)
+    y = np.exp(0.3 * np.sin(g) + x)
+    with pytest.raises(Refusal, match="reproduce y exactly"):
+        fit_glmm(design_of(make_design, y, g, "gamma", "log", {"x": x}))
+
+
 SEPARATED = {
     "complete": ("binomial", [0, 0, 0, 0, 1, 1, 1, 1], [1, 2, 3, 4, 5, 6, 7, 8], True),
     "quasi": ("binomial", [0, 1, 0, 1, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1, 1, 1], False),
