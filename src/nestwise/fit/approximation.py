@@ -21,6 +21,8 @@ Found = Approximation | CrossedApproximation
 """What an evaluation gives: the value, its gradient and the modes."""
 
 MOST_STEPS = 200
+LONGEST_STEP = 1.5
+"""Most a parameter moves at once: standardised columns make 1.5 far on the scale of a link."""
 STEEP = 1e-4
 """Share of the decrease a step promises that it must keep (Armijo)."""
 
@@ -140,6 +142,9 @@ def descend(objective: Deviance, at: FloatArray, inverse: FloatArray, tolerance:
         if promised < tolerance:
             break
         step = -here.inverse @ here.gradient
+        far = float(np.abs(step).max())
+        if far > LONGEST_STEP:
+            step, promised = step * (LONGEST_STEP / far), promised * (LONGEST_STEP / far)
         ahead = _shortened(objective, here, step, promised)
         if ahead is None:
             break

@@ -130,9 +130,20 @@ def _first(rows: Rows, glm: PooledGlm) -> Descended:
     information = 2 * deviance.information(starts[best])
     # few groups leave directions that their scores do not span: what rows alone would tell holds there
     share = 1.0 if isinstance(rows, CrossedRows) else 0.1
-    spread = np.full(starts[best].size, float(rows.J))
+    spread = np.full(starts[best].size, float(rows.n))
+    spread[glm.beta.size : glm.beta.size + rows.pattern.k] = _groups_behind(rows)
     spread[: glm.beta.size] = 1 / np.maximum(np.diag(glm.covariance), 1e-12)
     return Descended(starts[best], *values[best], _inverse(information + share * np.diag(spread)))
+
+
+def _groups_behind(rows: Rows) -> FloatArray:
+    """How many groups tell of each free element of L (k,)."""
+    if not isinstance(rows, CrossedRows):
+        return np.full(rows.pattern.k, float(rows.J))
+    of_column = np.empty(rows.pattern.q)
+    for columns, J in rows.factors:
+        of_column[list(columns)] = J
+    return np.asarray(of_column[rows.pattern.rows])
 
 
 def _inverse(hessian: FloatArray) -> FloatArray:
