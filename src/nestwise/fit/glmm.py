@@ -12,11 +12,13 @@ from nestwise.design.record import Design
 from nestwise.errors import Problem, Refusal
 from nestwise.fit.chi_bar import mixture_p_value
 from nestwise.fit.dispersion import dispersion_checks
+from nestwise.fit.fixed_effects import FixedInference
 from nestwise.fit.generalised import GlmmSolution, solution_of
 from nestwise.fit.glm import PooledGlm, Rows, fit_glm
 from nestwise.fit.glmm_profile import covariance_intervals
 from nestwise.fit.glmm_refusals import glmm_problems
 from nestwise.fit.glmm_table import (
+    all_beta,
     covariance_rows,
     fixed_rows,
     group_table,
@@ -26,6 +28,7 @@ from nestwise.fit.glmm_table import (
 )
 from nestwise.fit.inference import information
 from nestwise.fit.latent import latent_rows
+from nestwise.fit.means import means_frame
 from nestwise.fit.points import POINTS, Optimum, optimise_glmm
 from nestwise.fit.refusals import refuse
 from nestwise.fit.separation import separation_problems
@@ -141,8 +144,17 @@ def fit_glmm(design: Design, level: float = 0.95) -> Fit:
         groups=group_table(design, rows, state.glm, solution, level),
         predictions=predictions(design, solution, fixed, eta),
         tests=(*term_tests(design.term_of, design.names, solution), *_variance_tests(design, state)),
+        means=means_frame(design.means, _inference(design, solution), level),
         record=_record(state),
         seconds=perf_counter() - began,
+    )
+
+
+def _inference(design: Design, solution: GlmmSolution) -> FixedInference:
+    """Tests of fixed effects against the normal distribution, on the scale of the link."""
+    beta, covariance = all_beta(design, solution)
+    return FixedInference(
+        "normal", beta, covariance, covariance, np.zeros((0, *covariance.shape)), np.zeros((0, 0))
     )
 
 
@@ -211,6 +223,8 @@ def _warnings(design: Design, optimum: Optimum) -> tuple[str, ...]:
             f"The factor {group} has {J} groups, fewer than {FEW_GROUPS}: maximum likelihood underestimates "
             "their standard deviation, and z tests reject too often."
         )
+    if design.means:
+        found.append("Marginal means are on the scale of the link and hold for a typical group.")
     if optimum.points == 1:
         found.append(
             "Laplace's approximation was not held against more quadrature points, which takes one grouping "

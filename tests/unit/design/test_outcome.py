@@ -94,3 +94,15 @@ def test_counts_between_groups(dataset):
     fit = fitted(dataset, formula="cured ~ x + offset(log(treated)) + (1 | g)", family="poisson")
     assert fit.status in (Status.OK, Status.SINGULAR)
     assert fit.method.startswith("AGQ(")
+
+
+def test_marginal_means_are_on_the_scale_of_the_link(dataset):
+    """A mean is the linear predictor of a typical group; the difference of two is the effect."""
+    fit = fitted(dataset, formula="cured ~ grade + (1 | g)", family="poisson", means=[["grade"]])
+    fixed = {row.term: row for row in fit.estimates if row.component == "fixed"}
+    means = {row["x"]: row for row in fit.means.filter(kind="mean").iter_rows(named=True)}
+    assert means["low"]["estimate"] == pytest.approx(fixed["(Intercept)"].estimate)
+    assert means["low"]["std_error"] == pytest.approx(fixed["(Intercept)"].std_error)
+    assert means["high"]["estimate"] - means["low"]["estimate"] == pytest.approx(fixed["gradehigh"].estimate)
+    assert means["low"]["df"] is None or means["low"]["df"] > 1e9
+    assert any("scale of the link" in warning for warning in fit.warnings)

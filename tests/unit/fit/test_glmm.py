@@ -352,6 +352,13 @@ def test_separation_is_named(make_design, name):
         fit_glmm(design)
 
 
+def test_only_the_predictor_that_separates_is_named(make_design):
+    rng = np.random.default_rng(1)
+    x, z = rng.normal(size=60), rng.normal(size=60)
+    design = design_of(make_design, x > 0.1, np.arange(60) % 6, fixed={"z": z, "x": x})
+    assert separated(design) == (("x",), True)
+
+
 def test_no_separation_without_one(binary):
     assert separated(binary()) is None
 
