@@ -14,6 +14,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from nestwise.compare.models import compare_models
+from nestwise.compare.structures import structure_of
 from nestwise.config.load import load_study
 from nestwise.data.bundled import DATASETS
 from nestwise.data.contract import validate
@@ -21,6 +23,7 @@ from nestwise.data.prepare import prepare
 from nestwise.data.read import read
 from nestwise.data.source import locate
 from nestwise.engines import fit_model
+from nestwise.results import estimates_frame, fits_frame
 
 HERE = Path(__file__).parent
 EXPECTED = json.loads((HERE / "beat_the_blues" / "expected.json").read_text())
@@ -112,3 +115,16 @@ def test_kenward_and_roger_change_errors_and_not_estimates(fits):
         assert numbers(corrected, kind, "estimate") == pytest.approx(numbers(plain, kind, "estimate"))
         assert (numbers(corrected, kind, "std_error") > numbers(plain, kind, "std_error")).all()
         assert (numbers(corrected, kind, "df") < 100).all()
+
+
+def test_the_likelihood_ratio_of_two_covariances_is_that_of_anova(fits):
+    both = [fits(name, "satterthwaite") for name in ("mmrm", "ar1")]
+    rows = pl.concat([fits_frame(fit) for fit in both])
+    estimates = pl.concat([estimates_frame(fit) for fit in both])
+    designs = {fit.model: {"residual": fit.record["residual"]} for fit in both}
+    structures = {name: structure_of(design) for name, design in designs.items()}
+    (test,) = compare_models(rows, estimates, ["mmrm", "ar1"], structures).tests
+    said = EXPECTED["ratio"]
+    assert (test.large, test.small, test.df) == ("mmrm", "ar1", said["df"])
+    assert test.statistic == pytest.approx(said["statistic"], abs=2e-5)
+    assert test.p_value == pytest.approx(said["p_value"], rel=1e-4)

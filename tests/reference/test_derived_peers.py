@@ -172,7 +172,7 @@ def test_marginal_means(method):
                 assert row["p_value"] == pytest.approx(said[table]["p.value"][i], rel=2e-2)
 
 
-@pytest.mark.parametrize(("name", "sets"), [("sleepstudy", 20_000), ("pastes", 600)])
+@pytest.mark.parametrize(("name", "sets"), [("sleepstudy", 20_000), ("pastes", 600), ("penicillin", 600)])
 def test_bootstrap_distribution(name, sets):
     """Rule 6: limits, mean and spread of refitted estimates beside lme4::bootMer."""
     made = DESIGNS[name]()

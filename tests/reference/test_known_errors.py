@@ -2,7 +2,8 @@
 
 Both maximise one function of tau: tau 1e-6 of the largest standard error, where metafor stops at 1e-12;
 mean, its error, log-likelihood and shrunken effects follow, 1e-6 of their scale. lmm searches by gradients to
-its own tolerance: 1e-4 as in test_peers.py. Its conditional modes are compared where it is not at zero.
+its own tolerance: 1e-4 as in test_peers.py. Limits of tau are those of rma.mv's profile likelihood.
+Conditional modes of lmm are compared where it is not at zero.
 """
 
 import json
@@ -67,7 +68,12 @@ def test_lmm_with_known_errors_is_that_of_metafor(case, fit):
     for name, beta, error in zip(said["names"], said["beta"], said["std_error"], strict=True):
         assert rows["fixed", name].estimate == pytest.approx(beta, abs=1e-4 * error)
         assert rows["fixed", name].std_error == pytest.approx(error, rel=1e-4)
-    assert rows["sd", "(Intercept)"].estimate == pytest.approx(said["tau"], rel=1e-4)
+    tau = rows["sd", "(Intercept)"]
+    assert tau.estimate == pytest.approx(said["tau"], rel=1e-4)
+    width = said["tau_upper"] - said["tau_lower"]  # profile limits: 2e-3 of the width as in test_peers.py
+    assert tau.lower == pytest.approx(said["tau_lower"], abs=2e-3 * width)
+    assert tau.upper == pytest.approx(said["tau_upper"], abs=2e-3 * width)
+    assert ("residual", "sigma") not in rows  # known, not estimated
     assert ours.log_likelihood == pytest.approx(said["log_likelihood"], abs=1e-5)
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from statistics import NormalDist
+from typing import Any
 
 from nestwise.compare.reading import Answer, Reading, noun
 from nestwise.config.study import Study
-from nestwise.numbers import interval, p_value, with_error
+from nestwise.numbers import fixed, interval, p_value, with_error
 
 Covariance = Mapping[str, Mapping[str, float]]
 """Covariance of the fixed effects, by term and term."""
+
+CONTEXTUAL = "contextual_effect:"
+"""Start of the derived terms that an engine names its own tests by."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,12 @@ class Contextual:
     contextual: float
     contextual_se: float | None
     p: float | None
+    statistic: float | None = None
+    """t or z of the contextual effect."""
+    df: float | None = None
+    """Degrees of freedom of the fit's method; None where the test is by the normal distribution."""
+    lower: float | None = None
+    upper: float | None = None
 
 
 def parts_in(study: Study, terms: set[str]) -> list[Parts]:
@@ -80,7 +90,8 @@ def contextual(found: Answer, covariance: Covariance | None) -> list[Contextual]
     list of Contextual
         Contextual effect = between - within. Where the covariate itself stands beside its group mean, the
         coefficient of the mean is the contextual effect and its sum with the other the between effect.
-        Test by the normal distribution; no SE and no p without `covariance`, where they need it.
+        Tested as the engine does (`derived` rows `contextual_effect:x`), otherwise by the normal
+        distribution; no SE and no p without `covariance`, where they need it.
     """
     return [
         one
@@ -102,7 +113,7 @@ def _contextual(found: Answer, parts: Parts, covariance: Covariance | None) -> C
         both = sqrt(max(within_se**2 + second_se**2 + sign * shared, 0.0))
     between, effect = (second, second - within) if parts.centred else (within + second, second)
     between_se, effect_se = (second_se, both) if parts.centred else (both, second_se)
-    return Contextual(
+    made = Contextual(
         model=found.model,
         engine=found.engine,
         covariate=parts.covariate,
@@ -114,6 +125,25 @@ def _contextual(found: Answer, parts: Parts, covariance: Covariance | None) -> C
         contextual=effect,
         contextual_se=effect_se,
         p=2 * NormalDist().cdf(-abs(effect / effect_se)) if effect_se else None,
+        statistic=effect / effect_se if effect_se else None,
+    )
+    tested = found.row("derived", f"{CONTEXTUAL}{parts.covariate}", parts.group)
+    return made if tested is None else _tested(made, tested)
+
+
+def _tested(made: Contextual, row: Mapping[str, Any]) -> Contextual:
+    """The same with the engine's own test, whose degrees of freedom are those of its method."""
+    if row["estimate"] is None or row["std_error"] is None:
+        return made
+    return replace(
+        made,
+        contextual=float(row["estimate"]),
+        contextual_se=float(row["std_error"]),
+        p=row["p_value"],
+        statistic=row["statistic"],
+        df=row["df"],
+        lower=row["lower"],
+        upper=row["upper"],
     )
 
 
@@ -130,10 +160,17 @@ def read_contextual(study: Study, part: Contextual) -> Reading:
     )
     if part.contextual_se:
         level = study.compare.level
-        reach = NormalDist().inv_cdf(0.5 + level / 2) * part.contextual_se
-        ends = interval(part.contextual - reach, part.contextual + reach, part.contextual_se)
-        sentence += f" (SE {error}, {level:.0%} interval {ends}, p\u00a0{equals(part.p)})"
+        ends = interval(*_limits(part, level), part.contextual_se)
+        df = f", {fixed(part.df, 1)} df" if part.df is not None else ""
+        sentence += f" (SE {error}, {level:.0%} interval {ends}{df}, p\u00a0{equals(part.p)})"
     return Reading("context", part.model, f"{sentence}.")
+
+
+def _limits(part: Contextual, level: float) -> tuple[float, float]:
+    if part.lower is not None and part.upper is not None:
+        return part.lower, part.upper
+    reach = NormalDist().inv_cdf(0.5 + level / 2) * (part.contextual_se or 0.0)
+    return part.contextual - reach, part.contextual + reach
 
 
 def equals(p: float | None) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from nestwise.compare.nesting import Nesting, likelihood_ratio, model_parts
+from nestwise.compare.structures import Structure
 
 LIKELIHOOD_ENGINES = ("lmm", "glmm", "pooled")
 
@@ -56,7 +57,12 @@ def _likelihood_fit(fits: pl.DataFrame, model: str) -> dict[str, Any] | None:
 
 def _kind(fit: dict[str, Any], fixed: tuple[str, ...]) -> tuple[str, str, tuple[str, ...] | None]:
     """What must be equal for two log-likelihoods to be comparable."""
-    return fit["analysis_hash"], fit["method"], fixed if fit["method"] == "REML" else None
+    return fit["analysis_hash"], _criterion(fit), fixed if _criterion(fit) == "REML" else None
+
+
+def _criterion(fit: dict[str, Any]) -> str:
+    """The likelihood maximised: `REML` of `REML (Kenward-Roger)`, whose tests do not change it."""
+    return str(fit["method"] or "").partition(" (")[0]
 
 
 def _refusals(fits: Sequence[dict[str, Any]], fixed: Sequence[tuple[str, ...]]) -> list[str]:
@@ -75,24 +81,27 @@ def _refusals(fits: Sequence[dict[str, Any]], fixed: Sequence[tuple[str, ...]]) 
             + "; their log-likelihoods, AIC and BIC are not comparable. The way out: fit them to the rows "
             "complete for all of them."
         )
-    restricted = [terms for fit, terms in answered if fit["method"] == "REML"]
+    restricted = [terms for fit, terms in answered if _criterion(fit) == "REML"]
     if len(set(restricted)) > 1:
         found.append(
             "Fits by REML with different fixed effects are not compared by likelihood, AIC or BIC: the "
             "restricted likelihood changes its data with the fixed part. The way out: fit the models with "
             "`reml: false` to compare fixed effects, and return to REML for the final estimates."
         )
-    if len({fit["method"] for fit, _ in answered}) > 1:
+    if len({_criterion(fit) for fit, _ in answered}) > 1:
         found.append(
             "Likelihoods of different methods ("
-            + ", ".join(sorted({fit["method"] for fit, _ in answered}))
+            + ", ".join(sorted({_criterion(fit) for fit, _ in answered}))
             + ") are not held against each other."
         )
     return found
 
 
 def compare_models(
-    fits: pl.DataFrame, estimates: pl.DataFrame, models: Sequence[str] | None = None
+    fits: pl.DataFrame,
+    estimates: pl.DataFrame,
+    models: Sequence[str] | None = None,
+    structures: Mapping[str, Structure | None] | None = None,
 ) -> ModelTable:
     """Set the models of a study side by side by their likelihood fits.
 
@@ -102,6 +111,9 @@ def compare_models(
         Whole tables of the study.
     models : sequence of str, optional
         Which models, in which order.
+    structures : mapping of str to Structure, optional
+        Residual covariance of each model, where it is known: without it only models with the same residual
+        parameters are tested against each other.
 
     Returns
     -------
@@ -111,7 +123,8 @@ def compare_models(
     """
     names = list(models) if models is not None else list(fits["model"].unique(maintain_order=True))
     found = [fit for fit in (_likelihood_fit(fits, name) for name in names) if fit is not None]
-    parts = [model_parts(_own(estimates, fit)) for fit in found]
+    known = structures or {}
+    parts = [model_parts(_own(estimates, fit), known.get(fit["model"])) for fit in found]
     fixed = [tuple(sorted(part.fixed)) for part in parts]
     kinds = [_kind(fit, terms) for fit, terms in zip(found, fixed, strict=True)]
     rows = []

@@ -1,10 +1,10 @@
 """Likelihood-ratio tests between models of one study of which one holds the other.
 
-Which models are nested is read off the names of what they estimate: fixed effects, standard deviations,
-correlations. A variance that the smaller model lacks lies on its boundary there, zero, and the reference is
-``0.5 chi2(c) + 0.5 chi2(c + 1)`` with c the covariances that go with it (rule 6). With several such
-variances, or fixed effects beside them, chi2 with as many degrees of freedom as there are parameters more is
-an upper bound of the p value, and said to be one.
+Which models are nested is read off the names of what they estimate, fixed effects, standard deviations,
+correlations, and off their residual covariances (`structures`). A variance that the smaller model lacks lies
+on its boundary there, zero, and the reference is ``0.5 chi2(c) + 0.5 chi2(c + 1)``, c covariances that go
+with it (rule 6). With several such variances, or fixed effects beside them, chi2 with as many degrees of
+freedom as there are parameters more is an upper bound of the p value, and said to be one.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from typing import Any
 
 import polars as pl
 
+from nestwise.compare.structures import Structure, holds, holds_intercept, on_the_boundary
 from nestwise.fit.chi_bar import mixture_p_value
 from nestwise.numbers import p_value as p_value_text
 from nestwise.numbers import say
+from nestwise.vocabulary import INTERCEPT
 
 ROUNDING = 1e-4
 """A larger model may fall short by this in deviance: two searches end at slightly different points."""
@@ -39,6 +41,8 @@ class ModelParts:
         Parameters of the residual covariance.
     caic : float or None
         Conditional AIC.
+    structure : Structure or None
+        Residual covariance, where it is known from the design.
     """
 
     fixed: frozenset[str]
@@ -46,6 +50,7 @@ class ModelParts:
     cors: frozenset[Key]
     residual: frozenset[str]
     caic: float | None
+    structure: Structure | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ class Nesting:
     sentence: str
 
 
-def model_parts(estimates: pl.DataFrame) -> ModelParts:
+def model_parts(estimates: pl.DataFrame, structure: Structure | None = None) -> ModelParts:
     """Read what a model estimates off its own rows of the table of estimates."""
 
     def keys(component: str) -> frozenset[Key]:
@@ -90,6 +95,7 @@ def model_parts(estimates: pl.DataFrame) -> ModelParts:
         cors=keys("cor"),
         residual=frozenset(f"{group} {term}" for group, term in keys("residual")),
         caic=caic.item() if caic.len() == 1 else None,
+        structure=structure,
     )
 
 
@@ -137,9 +143,22 @@ def likelihood_ratio(
 
 def _holds(large: ModelParts, small: ModelParts, fit: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether the small model is the large one with some parameters at zero."""
-    inside = small.fixed <= large.fixed and small.sds <= large.sds and small.cors <= large.cors
-    more = (fit["n_parameters"] or 0) > (other["n_parameters"] or 0)
-    return inside and more and small.residual == large.residual
+    if (fit["n_parameters"] or 0) <= (other["n_parameters"] or 0) or not small.fixed <= large.fixed:
+        return False
+    if small.residual == large.residual and small.structure == large.structure:
+        return small.sds <= large.sds and small.cors <= large.cors
+    return _holds_covariance(large, small)
+
+
+def _holds_covariance(large: ModelParts, small: ModelParts) -> bool:
+    """Whether the residual covariance of the large model holds the small one's, or its random intercept."""
+    if large.structure is None or small.structure is None:
+        return False
+    if small.sds == large.sds and small.cors == large.cors:
+        return holds(large.structure, small.structure)
+    intercepts = [group for group, term in small.sds if term == INTERCEPT]
+    alone = len(small.sds) == len(intercepts) == 1 and not large.sds
+    return alone and small.structure == Structure() and holds_intercept(large.structure, intercepts[0])
 
 
 def _test(fit: dict[str, Any], other: dict[str, Any], small: ModelParts, large: ModelParts) -> Nesting | None:
@@ -150,6 +169,8 @@ def _test(fit: dict[str, Any], other: dict[str, Any], small: ModelParts, large: 
     df = other["n_parameters"] - fit["n_parameters"]
     variances, fixed = len(large.sds - small.sds), len(large.fixed - small.fixed)
     p_value, reference, bound = _reference(statistic, df, variances, fixed)
+    if large.structure and small.structure and on_the_boundary(large.structure, small.structure):
+        reference, bound = f"{reference}, an upper bound because the correlation cannot be negative", True
     said = p_value_text(p_value)
     said = said if "<" in said else f"at most {said}" if bound else f"= {said}"
     sentence = (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from nestwise.design.random_terms import random_terms
 from nestwise.design.rank import independent_columns
 from nestwise.design.record import Design
 from nestwise.design.residual import residual_columns, residual_design, residual_subject
-from nestwise.errors import FormulaError, Problem
+from nestwise.errors import FormulaError, Problem, Refusal
 from nestwise.formula.record import Formula, parse
 from nestwise.formula.syntax import names_in
 from nestwise.formula.tokens import formula_place
@@ -51,16 +52,14 @@ def build_design(dataset: Dataset, name: str, model: Model) -> Design:
     Returns
     -------
     Design
-        Outcome, fixed part of full rank, random terms, and the account of the rows.
 
     Raises
     ------
     FormulaError
         If the formula is not understood, names unknown columns or calculates with levels.
     Refusal
-        If no row is complete, a transformation gives infinite values, numbers are too large to be
-        squared, the outcome does not suit the family, weights or standard errors are not positive, or the
-        covariance of the residuals is not determined by the data.
+        If no row is complete, the outcome does not suit the family, or numbers, weights, memberships,
+        relations or the covariance of the residuals cannot be worked with.
     """
     formula = parse(model.formula)
     subject = residual_subject(model.residual, formula, dataset)
@@ -69,10 +68,13 @@ def build_design(dataset: Dataset, name: str, model: Model) -> Design:
     y, trials = read_outcome(formula, table, model.family)
     matrix = model_matrix(formula.fixed, table)
     _refuse_duplicates(formula, matrix.names)
-    _refuse_extreme(formula, table, y, matrix)
+    _, (random, merged), precisions = _all_at_once(
+        lambda: _refuse_extreme(formula, table, y, matrix),
+        lambda: random_terms(formula, table, used, dataset.relations),
+        lambda: _precisions(model, used),
+    )
     kept = independent_columns(matrix.X)
     X, names, dropped = _full_rank(matrix, kept)
-    random, merged = random_terms(formula, table, used, dataset.relations)
     residual = residual_design(model, dataset, used, subject, len(names), random)
     return Design(
         study=dataset.study,
@@ -94,7 +96,7 @@ def build_design(dataset: Dataset, name: str, model: Model) -> Design:
         term_of=tuple(matrix.term_of[place] for place in kept),
         residual=residual,
         means=means_grids(model, formula, table, FittedColumns(matrix.X, kept), residual),
-        **_precisions(model, used),
+        **precisions,
         **_contextual(names, dataset, used),
     )
 
@@ -113,7 +115,22 @@ def _named_columns(model: Model, dataset: Dataset) -> dict[str, str]:
 
 def _precisions(model: Model, used: AnalysisSet) -> dict[str, Any]:
     named = {"weights": model.weights, "sampling_error": model.sampling_error}
-    return {key: row_precision(used.frame, name, key, used.rows) for key, name in named.items()}
+    steps = [partial(row_precision, used.frame, name, key, used.rows) for key, name in named.items()]
+    return dict(zip(named, _all_at_once(*steps), strict=True))
+
+
+def _all_at_once(*steps: Callable[[], Any]) -> list[Any]:
+    """What each step makes; the refusals of all of them together, if there are any."""
+    made: list[Any] = []
+    problems: list[Problem] = []
+    for step in steps:
+        try:
+            made.append(step())
+        except Refusal as refusal:
+            problems += refusal.problems
+    if problems:
+        raise Refusal(problems)
+    return made
 
 
 def _contextual(names: Sequence[str], dataset: Dataset, used: AnalysisSet) -> dict[str, Any]:

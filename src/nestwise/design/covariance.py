@@ -57,6 +57,8 @@ class ResidualDesign:
     stratum_labels : tuple of str
     variance : VarianceFunction or None
         Instead of `heterogeneous`.
+    subject_labels : tuple of str, length S
+        Names of the subjects, where they are known.
     """
 
     structure: str
@@ -71,3 +73,4 @@ class ResidualDesign:
     strata: IntArray
     stratum_labels: tuple[str, ...]
     variance: VarianceFunction | None = None
+    subject_labels: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 TERMS_A_LINE = 4
-CHARACTERS_A_LINE = 44
+CHARACTERS_A_LINE = 50
 """Symbols and letters of the terms of one line, beyond which it is wider than a page."""
 _TAG = re.compile(r"<[^>]*>")
 

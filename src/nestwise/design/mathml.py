@@ -33,6 +33,8 @@ from nestwise.design.record import Design
 from nestwise.vocabulary import INTERCEPT
 
 GROUP_LETTERS = "jklmhg"
+RELATION = mi("A")
+"""The known covariance between groups."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,18 @@ class FixedShape:
 
 @dataclass(frozen=True)
 class RandomShape:
-    """One term in brackets without its data."""
+    """One term in brackets without its data.
+
+    `memberships`: groups a row may belong to at once; `relation`: whether a known covariance between the
+    groups, A, multiplies the variances.
+    """
 
     group: str
     names: tuple[str, ...]
     correlated: bool
     n_groups: int
+    memberships: int = 1
+    relation: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,8 +81,11 @@ class Shape:
 
     @property
     def levelled(self) -> bool:
-        """Whether one grouping factor alone varies, so that level 2 can be written by coefficient."""
-        return len(self.random) == 1
+        """Whether one grouping factor alone varies, so that level 2 can be written by coefficient.
+
+        Not where rows belong to several groups, or groups are related: no group's equation stands alone.
+        """
+        return len(self.random) == 1 and self.random[0].memberships == 1 and not self.random[0].relation
 
 
 @dataclass(frozen=True)
@@ -132,7 +143,17 @@ def shape(design: Design) -> Shape:
             _placed(name, own, parts[own[0]].coefficient) if len(own) == 1 else FixedShape(name)
             for name, own in zip(design.names, owners, strict=True)
         )
-    random = tuple(RandomShape(t.group, t.names, t.correlated, t.n_groups) for t in design.random)
+    random = tuple(
+        RandomShape(
+            t.group,
+            t.names,
+            t.correlated,
+            t.n_groups,
+            1 if t.membership is None else int(t.membership.codes.shape[1]),
+            t.relation is not None,
+        )
+        for t in design.random
+    )
     return Shape(
         design.outcome,
         design.n,
@@ -179,11 +200,14 @@ def covariance(term: RandomShape, mark: str = "") -> str:
 
 def drawn(symbols: Sequence[str], term: RandomShape, mark: str = "") -> str:
     """``(eta_0j, eta_1j) ~ N(0, covariance)``."""
+    related = [mo("⊗"), RELATION] if term.relation else []
     if len(symbols) == 1:
         tau = sub(mi("τ"), number(0), *([mo(","), mi(mark)] if mark else []))
-        return row(symbols[0], mo("∼"), normal(ZERO, sup(tau, number(2))))
+        variance = sup(tau, number(2))
+        return row(symbols[0], mo("∼"), normal(ZERO, row(variance, RELATION) if related else variance))
     nought = matrix([[ZERO] for _ in symbols])
-    return row(matrix([[symbol] for symbol in symbols]), mo("∼"), normal(nought, covariance(term, mark)))
+    Sigma = row(covariance(term, mark), *related) if related else covariance(term, mark)
+    return row(matrix([[symbol] for symbol in symbols]), mo("∼"), normal(nought, Sigma))
 
 
 def _outcome(model: Shape) -> tuple[str, list[str], list[Equation]]:
@@ -255,14 +279,23 @@ def _crossed(model: Shape) -> Writing:
         letter = GROUP_LETTERS[position % len(GROUP_LETTERS)]
         etas = []
         for at, name in enumerate(term.names):
-            mark = [number(at), mo(","), group_index(letter)]
-            terms.append(_coefficient(name, sub(mi("η"), *mark)))
-            etas.append(sub(mi("η"), number(at), mo(","), mi(letter)))
+            terms.append(_coefficient(name, _effect(term, at, letter)))
+            # Related groups are drawn together: their effects stand as one vector.
+            own = [] if term.relation else [mo(","), mi(letter)]
+            etas.append(sub(mi("η"), number(at), *own))
         clouds.append(Equation(f"Between groups ({term.group}, {letter})", math(drawn(etas, term, letter))))
         symbols.extend(_variance_symbols(term, letter))
     left, error, spread = _outcome(model)
     first = Equation("Observations", math(summed(left, terms + _offset(model) + error)))
     return Writing((first, *spread, *clouds), (*symbols, *_residual_symbol(model)))
+
+
+def _effect(term: RandomShape, at: int, letter: str) -> str:
+    """The effect of a row's group, or of its groups with their weights."""
+    if term.memberships == 1:
+        return sub(mi("η"), number(at), mo(","), group_index(letter))
+    weight = sub(mi("w"), mi("i"), mi(letter))
+    return row(sub(mo("∑"), mi(letter)), weight, sub(mi("η"), number(at), mo(","), mi(letter)))
 
 
 def _variance_symbols(term: RandomShape, mark: str = "") -> list[Symbol]:

@@ -126,10 +126,8 @@ def residual_design(  # noqa: PLR0917 (a fixed signature, called by position)
 
     Parameters
     ----------
-    model, dataset
-        With the model's `residual` section; with the study's time.
-    rows : AnalysisSet
-        The rows.
+    model, dataset, rows
+        With the model's `residual` section; with the study's time; the rows of the analysis.
     subject : str or None
         From `residual_subject`.
     fixed, random
@@ -170,6 +168,7 @@ def residual_design(  # noqa: PLR0917 (a fixed signature, called by position)
         strata=strata,
         stratum_labels=stratum_labels,
         variance=_variance_function(residual, rows),
+        subject_labels=tuple(names),
     )
     refuse_unidentified(made, fixed)
     _refuse_absorbed(made, random)

@@ -64,8 +64,8 @@ def _caption(rows: pl.DataFrame, wording: Wording, time: str, last: str) -> str:
     ]
     away = rows.filter((pl.col("lower") > 0) | (pl.col("upper") < 0)).height
     return (
-        f"Differences of the mean of {wording.name(wording.outcome)} between the arms at each visit, with "
-        f"{level_of(rows)} intervals, each by itself. At the last visit "
+        f"Differences of the means of {wording.name(wording.outcome)} at each visit, with {level_of(rows)} "
+        "intervals, each by itself. At the last visit "
         f"({wording.unit(time) or wording.name(time)} {plain(last, 16)}): {several(said, 3)}. "
         f"{away} of {rows.height} intervals exclude zero."
     )

@@ -56,6 +56,8 @@ def residual_correlations(residual: Mapping[str, Any], estimates: pl.DataFrame, 
         if has_sd:
             _deviations(panels[k, 1], part["sd"], visits, [_ends(limits, each, label) for each in visits])
             panels[k, 1].set_ylabel(f"residual SD{_unit(wording)}")
+    for axes in panels[1:, 1:].ravel():
+        axes.sharey(panels[0, 1])  # strata are compared by eye
     time = str(residual.get("time") or "")
     axis = wording.axis(time) if time else "visit"
     for axes in panels[-1]:
@@ -84,7 +86,7 @@ def _limits(estimates: pl.DataFrame) -> dict[str, Ends]:
 
 
 def _squares(axes: Axes, matrix: FloatArray, visits: Sequence[str], label: str) -> None:
-    """The lower triangle: darker is closer to 1, hatched is negative."""
+    """The lower triangle: a deeper colour is closer to 1, hatched is negative."""
     n = len(visits)
     for t in range(1, n):
         for u in range(t):
@@ -154,6 +156,11 @@ def _data(
     return pl.DataFrame(rows, schema=types, orient="row")
 
 
+def between(low: str, high: str) -> str:
+    """`0.61 to 0.75`, or the one number that both are."""
+    return low if low == high else f"{low} to {high}"
+
+
 def _words(
     strata: Sequence[Mapping[str, Any]],
     visits: Sequence[str],
@@ -169,16 +176,17 @@ def _words(
         near = np.diagonal(matrix, -1)
         own = f"{plain(part['label'], 30)}: " if part.get("label") else ""
         said = (
-            f"{own}correlations of two visits from {fixed(float(low.min()), 2)} to "
-            f"{fixed(float(low.max()), 2)}, of neighbouring visits {fixed(float(near.mean()), 2)} on average"
+            f"{own}correlations of two visits "
+            f"{between(fixed(float(low.min()), 2), fixed(float(low.max()), 2))}, of neighbouring visits "
+            f"{fixed(float(near.mean()), 2)} on average"
         )
         if "sd" in part:
-            said += f"; SD from {say(min(part['sd']))} to {say(max(part['sd']))}{_unit(wording)}"
+            said += f"; SD {between(say(min(part['sd'])), say(max(part['sd'])))}{_unit(wording)}"
         sentences.append(said[0].upper() + said[1:] + ".")
     more = f" {n_strata - len(strata)} more strata are in the table." if n_strata > len(strata) else ""
     caption = (
-        "A darker square is a stronger correlation of the residuals of one subject at two visits; the lines "
-        f"are intervals of the standard deviations. {' '.join(sentences)}{more}"
+        "The deeper its colour, the stronger the correlation of the residuals of one subject at two visits; "
+        f"lines are intervals of the standard deviations. {' '.join(sentences)}{more}"
     )
     alt = f"Triangle of correlations of {len(visits)} visits ({axis})" + (
         ", and their standard deviations." if "sd" in strata[0] else "."

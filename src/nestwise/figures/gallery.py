@@ -41,7 +41,7 @@ TITLES: Mapping[str, str] = MappingProxyType(
         "reml_vs_posterior": "Likelihood beside posterior",
         "marginal_means": "Marginal means",
         "mean_contrasts": "Differences of marginal means",
-        "differences_by_visit": "Differences between the arms, visit by visit",
+        "differences_by_visit": "Differences of means, visit by visit",
         "residual_correlations": "How the visits of one subject hang together",
         "influence": "What leaving a group out would change",
         "profiles": "Profiles of the likelihood",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from re import sub
+from typing import Any
 
 import polars as pl
 
@@ -53,10 +55,10 @@ def inference_plan(
             kinds["mean_contrasts"] = ("contrast", mean_contrasts)
         for name, (kind, draw) in kinds.items():
             if kind in rows["kind"]:
-                key = name if name not in plan else f"{name}_{grid}"
+                key = name if name not in plan else f"{name}_{sub(r'\W+', '_', grid)}"
                 plan[key] = lambda draw=draw, grid=grid: draw(means, wording, grid=grid)  # type: ignore[misc]
     residual = inputs.record(tables.model, "lmm").get("residual")
-    if residual and residual.get("strata"):
+    if residual and _correlated_visits(residual):
         estimates = tables.of("lmm")
         plan["residual_correlations"] = lambda: residual_correlations(residual, estimates, wording)
     left_out = own(inputs.influence)
@@ -75,3 +77,9 @@ def _by_visit(means: pl.DataFrame, grid: str, wording: Wording) -> bool:
     rows = visit_differences(means, grid)
     few = rows["by"].n_unique() <= MOST_LINES
     return first_variable(grid) == wording.time and rows["x"].n_unique() > 1 and few
+
+
+def _correlated_visits(residual: Mapping[str, Any]) -> bool:
+    """Whether the record of a fit holds correlations of named visits: without visits there are none."""
+    visits, strata = residual.get("visits") or (), residual.get("strata") or ()
+    return len(visits) > 1 and any(len(part["correlation"]) == len(visits) for part in strata)

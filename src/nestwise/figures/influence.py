@@ -102,6 +102,7 @@ def _dots(axes: Axes, ordered: pl.DataFrame, limit: float) -> None:
         axes.annotate(label, (place, value), (5, 0), textcoords="offset points", va="center", fontsize=7.5)
     # Ranks are whole numbers, and ticks between them would name no group.
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_xlim(left=0.3)
     axes.set_ylim(bottom=0)
 
 

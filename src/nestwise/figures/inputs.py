@@ -226,7 +226,9 @@ def model_tables(inputs: FigureInputs, model: str, group: str | None = None) -> 
     """
     estimates = inputs.estimates.filter(pl.col("model") == model)
     groups = inputs.groups.filter(pl.col("model") == model)
-    engine = next((name for name in MIXED if name in groups["engine"].to_list()), "")
+    # A model with a residual covariance alone leaves estimates and predictions, and no groups.
+    fitted = groups["engine"].to_list() or estimates["engine"].to_list()
+    engine = next((name for name in MIXED if name in fitted), "")
     own = groups.filter(pl.col("engine") == engine)
     design = inputs.designs.get(model, {})
     found = model_factors(inputs, model)

@@ -14,6 +14,8 @@ from nestwise.numbers import say
 from nestwise.vocabulary import INTERCEPT
 
 RESIDUAL = "residual"
+NARROWEST = 0.06
+"""Width of a bar, as a share of the widest, that holds its label."""
 _LEVELS = ("partial_pooling", "pymc", "lmm", "mixedlm")
 _HATCHES = ("", "//", "..", "\\\\")
 
@@ -42,8 +44,9 @@ def variance_partition(estimates: pl.DataFrame, wording: Wording, *, labels: Map
     models = [name for name in labels if name in parts["model"].to_list()]
     figure = new_figure(1.15 + 0.4 * len(models) + 0.2 * (parts["source"].n_unique() > 2))
     axes = figure.subplots()
+    widest = float(parts.select((pl.col("start") + pl.col("variance")).max()).item())
     for k, source in enumerate(parts["source"].unique(maintain_order=True).to_list()):
-        _stack(axes, parts.filter(pl.col("source") == source), models, _look(source, k, wording), k)
+        _stack(axes, parts.filter(pl.col("source") == source), models, _look(source, k, wording), k, widest)
     axes.set_yticks(range(len(models)), [_two_lines(labels[name]) for name in models], fontsize=7.5)
     axes.set_ylim(len(models) - 0.45, -0.55)
     axes.tick_params(axis="y", length=0)
@@ -108,7 +111,9 @@ def _look(source: str, k: int, wording: Wording) -> tuple[str, Notion]:
     return f"between groups of {wording.group(source)}", NOTIONS[_LEVELS[k % len(_LEVELS)]]
 
 
-def _stack(axes: Axes, part: pl.DataFrame, models: list[str], look: tuple[str, Notion], k: int) -> None:
+def _stack(  # noqa: PLR0917 (what is drawn, and where)
+    axes: Axes, part: pl.DataFrame, models: list[str], look: tuple[str, Notion], k: int, widest: float
+) -> None:
     label, notion = look
     places = [models.index(name) for name in part["model"]]
     residual = notion is COMPLETE
@@ -124,7 +129,11 @@ def _stack(axes: Axes, part: pl.DataFrame, models: list[str], look: tuple[str, N
         linewidth=1,
         label=label,
     )
-    shares = [f"{share:.0%}" if share >= 0.06 else "" for share in part["share"]]
+    # A label has to fit its bar, and bars are as long as the variance is large.
+    shares = [
+        f"{share:.0%}" if variance >= NARROWEST * widest else ""
+        for share, variance in part.select("share", "variance").rows()
+    ]
     axes.bar_label(bars, shares, label_type="center", fontsize=8, fontweight="bold")
     if not residual:
         for text in axes.texts[-len(shares) :]:

@@ -12,7 +12,7 @@ from nestwise.figures.caterpillar import caterpillar
 from nestwise.figures.drawing import Drawing, Wording
 from nestwise.figures.forest import reml_vs_posterior
 from nestwise.figures.inference import inference_plan
-from nestwise.figures.inputs import FigureInputs, ModelTables, model_factors, model_tables, study_rows
+from nestwise.figures.inputs import MIXED, FigureInputs, ModelTables, model_factors, model_tables, study_rows
 from nestwise.figures.league import league
 from nestwise.figures.lines import pooling_lines
 from nestwise.figures.missing import missingness
@@ -68,11 +68,15 @@ def study_plan(inputs: FigureInputs) -> Plan:
     measured = [name for name in inputs.dataset.variables if name in schema]
     if _any_missing(inputs.dataset.frame, measured):
         plan["missingness"] = lambda: missingness(inputs.dataset.frame, measured, wording)
-    engine = tables.engine
+    # A main model with a residual covariance alone has no groups; the others may have.
+    varying = inputs.estimates.filter(pl.col("component") == "sd")["engine"].to_list()
+    engine = tables.engine or next((name for name in MIXED if name in varying), "")
     if engine:
         labels = {name: model.label or name for name, model in inputs.config.models.items()}
-        own = inputs.estimates.filter(pl.col("engine") == engine)
-        plan["variance_partition"] = lambda: variance_partition(own, wording, labels=labels)
+        known = [name for name, model in inputs.config.models.items() if model.sampling_error]
+        own = inputs.estimates.filter((pl.col("engine") == engine) & ~pl.col("model").is_in(known))
+        if "sd" in own["component"]:
+            plan["variance_partition"] = lambda: variance_partition(own, wording, labels=labels)
     return plan
 
 
@@ -118,7 +122,7 @@ def model_plan(inputs: FigureInputs, model: str) -> Plan:
     plan: Plan = {}
     for own, mark in _by_factor(inputs, tables):
         plan |= {f"{name}{mark}": draw for name, draw in _group_plan(inputs, own, wording).items()}
-    if tables.engine:
+    if tables.engine and tables.groups.height:
         plan["reml_vs_posterior"] = lambda: reml_vs_posterior(tables.estimates, wording)
     plan |= inference_plan(inputs, tables, wording)
     plan |= _posterior_plan(inputs, tables, wording)

@@ -219,7 +219,7 @@ def full_search(
     for s in np.flatnonzero(~refits.converged).tolist():
         B, G = products.B.copy(), products.G.copy()
         B[:, :, -1], G[-1], G[:, -1] = B_y[s], G_y[s], G_y[s]
-        filled = replace(products, B=B, G=G)
+        filled = replace(products, B=B, G=G, inside=None)
         try:
             found = optimise(filled, reml=reml)
         except np.linalg.LinAlgError:

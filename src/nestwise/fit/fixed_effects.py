@@ -157,6 +157,12 @@ def _independent(L: FloatArray) -> FloatArray:
     return kept if rank == kept.shape[0] else rows[:rank]
 
 
+def method_name(design: Design, df: DegreesOfFreedom) -> str:
+    """Criterion, and the method of the degrees of freedom unless it is Satterthwaite's."""
+    criterion = "REML" if design.reml else "ML"
+    return criterion if df == "satterthwaite" else f"{criterion} ({METHOD_WORDS[df]})"
+
+
 def fixed_effect_inference(design: Design, state: LmmState, method: DegreesOfFreedom) -> FixedInference:
     """Inference about the fixed effects of a linear mixed model.
 
@@ -176,7 +182,7 @@ def fixed_effect_inference(design: Design, state: LmmState, method: DegreesOfFre
     """
     solution = state.solution
     if method == "satterthwaite":  # by (theta, sigma): any number of rows, and no obstacle on the boundary
-        W, gradient = theta_moments(state.compressed, state.optimum.theta, reml=solution.reml)
+        W, gradient = theta_moments(state.compressed, state.optimum, reml=solution.reml)
         return FixedInference(method, solution.beta, solution.cov_beta, solution.cov_beta, gradient, W)
     marginal = None
     if method not in {"between_within", "normal"}:

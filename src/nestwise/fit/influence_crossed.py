@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from nestwise.arrays import FloatArray
+from nestwise.arrays import FloatArray, IntArray
 from nestwise.design.record import Design, Factor
-from nestwise.fit.influence import Influence, measures
+from nestwise.fit.influence import Groups, Influence, measures
 from nestwise.fit.state import LmmState
 from nestwise.likelihood.crossed import CrossedProducts, indicator_columns
 from nestwise.likelihood.crossed_equations import CrossedReduced
@@ -29,6 +29,10 @@ from nestwise.likelihood.working import working_rows
 
 COSTLY = 3e9
 """Beyond this many multiplications the groups of a factor are not left out in turn."""
+MOST_NUMBERS = 2e7
+"""Numbers of rows times columns that are held at most."""
+PER_GROUP = 3e5
+"""What the steps of a group take beside its multiplications."""
 
 
 def influence_by_equations(design: Design, state: LmmState) -> tuple[list[Influence], list[str]]:
@@ -53,6 +57,8 @@ def influence_by_equations(design: Design, state: LmmState) -> tuple[list[Influe
     at = criterion(products, products.pattern.matrix(state.optimum.theta), reml=design.reml)
     reduced = at.reduced
     assert isinstance(reduced, CrossedReduced)
+    if _numbers(design, products) > MOST_NUMBERS:
+        return [], [factor.group for factor in design.factors]
     rows = working_rows(design)
     A = _loaded(design, products, rows.Z, reduced)
     v = np.append(-reduced.beta, 1.0)
@@ -64,22 +70,32 @@ def influence_by_equations(design: Design, state: LmmState) -> tuple[list[Influe
         order = np.argsort(factor.codes, kind="stable")
         ends = np.cumsum(np.bincount(factor.codes, minlength=factor.n_groups))
         parts = np.split(order, ends[:-1])
-        touched = [np.unique(A[part].indices) for part in parts]
-        if _cost(products, parts, touched) > COSTLY:
+        touched = _touched(factor, A)
+        if _cost(products, np.array([part.size for part in parts]), np.diff(touched.indptr)) > COSTLY:
             left_out.append(factor.group)
             continue
         p = W.shape[1] - 1
         C, share = np.empty((len(parts), p, p + 1)), np.empty((len(parts), p, p))
-        for j, (part, columns) in enumerate(zip(parts, touched, strict=True)):
+        for j, part in enumerate(parts):
+            columns = touched.indices[touched.indptr[j] : touched.indptr[j + 1]]
             C[j] = _taken(products, reduced, A[part][:, columns], columns, E[part])
             share[j] = W[part, :p].T @ E[part, :p]
         found.append(_measured(factor, C / at.sigma**2, share / at.sigma**2, products))
     return found, left_out
 
 
+def _numbers(design: Design, products: CrossedProducts) -> float:
+    """Numbers of ``Z (C x Lambda)``: a row of related groups touches all of them."""
+    return sum(
+        float(design.n) * len(factor.columns) * (1 if products.relation(f) is None else factor.n_groups)
+        for f, factor in enumerate(design.factors)
+    )
+
+
 def _measured(factor: Factor, C: FloatArray, share: FloatArray, products: CrossedProducts) -> Influence:
     p = share.shape[1]
-    return measures(factor, C[:, :, :p], C[:, :, p], share, products.scale * products.T_X)
+    groups = Groups(factor.group, factor.labels, factor.codes)
+    return measures(groups, C[:, :, :p], C[:, :, p], share, products.scale * products.T_X)
 
 
 def _loaded(
@@ -101,11 +117,22 @@ def _loaded(
     return loaded
 
 
-def _cost(products: CrossedProducts, parts: list[Any], touched: list[Any]) -> float:
-    """Multiplications that all groups of a factor take."""
-    t = np.array([columns.size for columns in touched], dtype=float)
-    n = np.array([part.size for part in parts], dtype=float)
-    return float((2 * products.elimination.length * t + n * t**2 + t**3).sum())
+def _touched(factor: Factor, A: Any) -> Any:
+    """Columns of A that the rows of each group touch: a sparse matrix (J, Q)."""
+    from scipy import sparse
+
+    n = factor.codes.size
+    rows = sparse.csr_array((np.ones(n), (factor.codes, np.arange(n))), shape=(factor.n_groups, n))
+    pattern = sparse.csr_array((np.ones(A.data.size), A.indices, A.indptr), shape=A.shape)
+    found = sparse.csr_array(rows @ pattern)
+    found.sort_indices()
+    return found
+
+
+def _cost(products: CrossedProducts, n: IntArray, t: IntArray) -> float:
+    """Multiplications for groups of n (J,) rows that touch t (J,) columns; a group costs some at least."""
+    each = 2.0 * products.elimination.length * t + n * t.astype(float) ** 2 + t.astype(float) ** 3
+    return float((each + PER_GROUP).sum())
 
 
 def _taken(

@@ -12,7 +12,7 @@ from nestwise.design.record import Design
 from nestwise.errors import Refusal
 from nestwise.fit.clusters import independent_clusters, lmm_covariance
 from nestwise.fit.conditional_aic import conditional_aic, conditional_rows
-from nestwise.fit.fixed_effects import METHOD_WORDS, FixedInference, fixed_effect_inference
+from nestwise.fit.fixed_effects import FixedInference, fixed_effect_inference, method_name
 from nestwise.fit.inference import contextual_rows, information, t_rows
 from nestwise.fit.influence import influence, influence_frame
 from nestwise.fit.influence_crossed import influence_by_equations
@@ -145,12 +145,6 @@ def _fit(design: Design, state: LmmState, df: DegreesOfFreedom, level: float) ->
             "fixed_covariance": {"names": list(design.names), "values": solution.cov_beta.tolist()},
         },
     )
-
-
-def method_name(design: Design, df: DegreesOfFreedom) -> str:
-    """Criterion, and the method of the degrees of freedom unless it is Satterthwaite's."""
-    criterion = "REML" if design.reml else "ML"
-    return criterion if df == "satterthwaite" else f"{criterion} ({METHOD_WORDS[df]})"
 
 
 def _intervals(design: Design, state: LmmState, level: float) -> tuple[Intervals, tuple[str, ...]]:

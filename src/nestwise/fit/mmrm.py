@@ -13,8 +13,10 @@ from nestwise.arrays import FloatArray
 from nestwise.config.study import DegreesOfFreedom, Sandwich
 from nestwise.design.covariance import ResidualDesign
 from nestwise.design.record import Design
-from nestwise.fit.fixed_effects import METHOD_WORDS, FixedInference
+from nestwise.errors import Refusal
+from nestwise.fit.fixed_effects import FixedInference, method_name
 from nestwise.fit.inference import contextual_rows, information, t_rows
+from nestwise.fit.influence import influence_by_clusters, influence_frame
 from nestwise.fit.limits import Interval
 from nestwise.fit.marginal_solution import (
     FLAT,
@@ -33,7 +35,7 @@ from nestwise.fit.sandwich import robust_covariance, robust_rows, robust_warning
 from nestwise.fit.tests import term_tests
 from nestwise.likelihood.marginal import MarginalData, marginal
 from nestwise.results import Estimate, Fit, Status, empty
-from nestwise.vocabulary import GROUPS
+from nestwise.vocabulary import GROUPS, INFLUENCE
 
 NO_CORRELATION = 1e-3
 """An AR(1) correlation below this, where it cannot be negative, is 0."""
@@ -72,32 +74,32 @@ def fit_mmrm(
         See `fit.residual_refusals`.
     """
     began = perf_counter()
-    residual = residual_of(design)
     state = solve_mmrm(design)
     status, reason, warnings = _verdict(design, state)
     inference = mmrm_inference(design, state, df)
     robust_part, robust_notes = _robust_rows(design, state, robust, level)
-    covariance_rows, intervals = _covariance_rows(design, residual, state, level)
-    n_groups = design.n_groups or int(np.unique(residual.subjects).size)
-    likelihood = "REML" if design.reml else "ML"
-    matrices = residual_record(residual, state.data.model, state.phi, 1.0)
+    covariance_rows, intervals = _covariance_rows(design, residual_of(design), state, level)
+    n_groups = design.n_groups or int(residual_of(design).subjects.max()) + 1
+    influence, influence_notes = _influence(design, state)
+    matrices = residual_record(residual_of(design), state.data.model, state.phi, 1.0)
     return Fit(
         **design.identity | {"n_groups": n_groups},
         engine="lmm",
-        method=likelihood if df == "satterthwaite" else f"{likelihood} ({METHOD_WORDS[df]})",
+        method=method_name(design, df),
         status=status,
         reason=reason,
         converged=state.minimum.converged,
         singular=state.singular,
         **information(-state.deviance / 2, state.beta.shape[0] + state.data.k, design.n),
-        warnings=(*warnings, *residual_warnings(design), *robust_notes),
+        warnings=(*warnings, *residual_warnings(design), *robust_notes, *influence_notes),
         estimates=(*_fixed_rows(design, inference, level), *robust_part, *covariance_rows),
         groups=_group_rows(design, state),
         predictions=_prediction_rows(design, state),
         tests=term_tests(design.term_of, inference),
         means=means_frame(design.means, inference, level),
+        influence=influence,
         record={
-            "optimisation": _optimisation(state, likelihood),
+            "optimisation": _optimisation(state, "REML" if design.reml else "ML"),
             "residual": matrices | {"intervals": intervals},
             "fixed_covariance": {"names": list(design.names), "values": inference.cov_beta.tolist()},
         },
@@ -129,6 +131,15 @@ def _robust_rows(
     V = mmrm_covariance(design, state, what="A cluster-robust covariance")
     found = robust_covariance(design, state.beta, V, robust)
     return robust_rows(design.names, state.beta, found, level), robust_warnings(design.names, found)
+
+
+def _influence(design: Design, state: MmrmState) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """What leaving out each independent cluster would do, or why that is not said."""
+    try:
+        V = mmrm_covariance(design, state, what="Leaving out groups in turn")
+    except Refusal as refusal:
+        return empty(INFLUENCE), tuple(f"{problem.what}." for problem in refusal.problems)
+    return influence_frame(influence_by_clusters(design, V, state.beta)), ()
 
 
 def _verdict(design: Design, state: MmrmState) -> tuple[Status, str | None, tuple[str, ...]]:

@@ -30,7 +30,7 @@ import polars as pl
 
 from nestwise.arrays import FloatArray, IntArray
 from nestwise.design.record import Design
-from nestwise.fit.satterthwaite import STEP, theta_moments
+from nestwise.fit.satterthwaite import theta_moments
 from nestwise.fit.state import LmmState
 from nestwise.likelihood.crossed import CrossedProducts
 from nestwise.likelihood.crossed_equations import CrossedReduced
@@ -40,6 +40,8 @@ from nestwise.likelihood.products import Products
 
 ENDLESS = 1e10
 """So many degrees of freedom that t is z to the last digit."""
+STEP = 1e-5
+"""Relative step of central differences of exact values: errors of 1e-10, rounding and curvature alike."""
 AT_ONCE = 10_000_000
 """Numbers of the right-hand sides of known rows held in memory together."""
 
@@ -214,7 +216,7 @@ def _variances(
         return np.stack([of_group, of_group + (point[-1] * products.scale) ** 2 * residual])
 
     sigma = criterion(state.compressed, products.pattern.matrix(theta), reml=reml).sigma
-    W, _ = theta_moments(state.compressed, theta, reml=reml)
+    W, _ = theta_moments(state.compressed, state.optimum, reml=reml)
     point = np.append(theta, sigma)
     v = at(point)
     gradient = np.empty((W.shape[0], *v.shape))

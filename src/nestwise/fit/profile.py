@@ -132,11 +132,16 @@ class Optimum:
     def deviance(
         self, root: FloatArray, sigma: float, to_working: FloatArray
     ) -> tuple[float, FloatArray, float]:
-        """Deviance at the factor (q, q) of a basis, its gradient by the factor and by log sigma."""
+        """Deviance at the factor (q, q) of a basis, its gradient by the factor and by log sigma.
+
+        A known sigma stays where it is: nothing depends on the one given.
+        """
+        known = self.products.sigma is not None
+        sigma = self.sigma if known else sigma
         Lambda = to_working @ root / sigma
         at = criterion(self.products, Lambda, reml=self.reml, sigma=sigma)
         by_root = to_working.T @ at.gradient / sigma
-        by_log_sigma = at.d_sigma * sigma - float(np.sum(at.gradient * Lambda))
+        by_log_sigma = 0.0 if known else at.d_sigma * sigma - float(np.sum(at.gradient * Lambda))
         return at.value, by_root, by_log_sigma
 
 

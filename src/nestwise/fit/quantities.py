@@ -60,6 +60,8 @@ def covariance_rows(
                 pair = f"{term.names[k]}:{name}"
                 cors.append(Estimate("cor", pair, value, term.group, scale="correlation", **limits))
         start += len(term.names)
+    if design.sampling_error is not None:  # the residual variances are known: there is no sigma to estimate
+        return (*sds, *cors)
     limits = _limits(intervals.get(("sigma",)), level)
     return (*sds, *cors, Estimate("residual", "sigma", solution.sigma, **limits))
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from nestwise.arrays import FloatArray
 from nestwise.design.record import Design, Factor
 from nestwise.errors import Problem, Refusal
 from nestwise.fit.sweep import Swept
+from nestwise.likelihood.crossed import CrossedProducts
+from nestwise.likelihood.products import Products
+from nestwise.names import several
+from nestwise.vocabulary import INTERCEPT
 
 PERFECT = 1e-12
 """Share of the outcome's variance below which the residual variance counts as zero."""
@@ -14,6 +21,8 @@ ASYMMETRY = 1e-8
 """Difference across the diagonal of a relation, as a share of its largest entry, that counts as rounding."""
 MOST_RELATED = 4_000
 """Random effects of related groups: each evaluation factors a dense matrix of that size."""
+ABSORBED = 1e-9
+"""Share of a coefficient's columns that X leaves, below which it holds them all."""
 ROUNDING = 64 * float(np.finfo(float).eps)
 """Share of the outcome's size that arithmetic alone leaves behind."""
 
@@ -237,6 +246,62 @@ def refuse_perfect(design: Design, swept: Swept, scale: float) -> None:
         raise Refusal(Problem(what, design.formula, way_out))
 
 
+def refuse_perfect_crossed(design: Design, products: CrossedProducts) -> None:
+    """As `refuse_perfect`, for several grouping factors.
+
+    Where there are as many effects as rows they reproduce any outcome, and say nothing of this one.
+
+    Raises
+    ------
+    Refusal
+    """
+    effects = sum(factor.n_groups * len(factor.names) for factor in design.factors)
+    if design.sampling_error is not None or design.n <= effects + design.X.shape[1]:
+        return
+    if products.left <= PERFECT * design.n:
+        groups = several([factor.group for factor in design.factors])
+        what = f"with effects of all groups of {groups} the model reproduces {design.outcome} exactly: "
+        way_out = f"let fewer coefficients vary, or check whether {design.outcome} was copied within groups"
+        raise Refusal(Problem(f"{what}no residual variance", design.formula, way_out))
+
+
+def refuse_absorbed(design: Design, products: Products) -> None:
+    """Raise if the fixed effects hold a coefficient of every group: nothing is left to vary.
+
+    Then the columns of Z for it lie in the span of X, and the restricted likelihood is flat in its variance.
+
+    Raises
+    ------
+    Refusal
+    """
+    problems = []
+    for factor, of_Z, of_X in _shares(design, products):
+        for name, whole, held in zip(factor.names, of_Z, of_X, strict=True):
+            if whole - held <= ABSORBED * whole:
+                problems.append(_absorbed(design, factor.group, name))
+    refuse(problems)
+
+
+def _absorbed(design: Design, group: str, name: str) -> Problem:
+    by = "" if name == INTERCEPT else f" by the coefficient of {name}"
+    what = f"the fixed effects already tell every {group} apart{by}, so nothing is left to vary by {group}"
+    way_out = f"take {group}, or what is constant within it, out of the fixed part, or leave the bars out"
+    return Problem(what, design.formula, way_out)
+
+
+def _shares(design: Design, products: Products) -> Iterator[tuple[Factor, FloatArray, FloatArray]]:
+    """Of each factor: squared norms (q,) of its columns of Z, coefficient by coefficient, and within X."""
+    p = products.p
+    for f, factor in enumerate(design.factors):
+        q = len(factor.names)
+        if isinstance(products, CrossedProducts):
+            of_Z = products.A.diagonal()[products.spans[f]].reshape(-1, q).sum(axis=0)
+            X = products.by_group(products.B, f)[:, :, :p]
+        else:
+            of_Z, X = np.einsum("jaa->a", products.A), products.B[:, :, :p]
+        yield factor, of_Z, (X**2).sum(axis=(0, 2)) / design.n  # X'X = n I
+
+
 def refuse_saturated(design: Design, swept: Swept) -> None:
     """Raise if the fixed effects already hold every group's own coefficients: nothing is left to vary.
 
@@ -247,7 +312,4 @@ def refuse_saturated(design: Design, swept: Swept) -> None:
     Refusal
     """
     if design.n - swept.df <= design.X.shape[1]:
-        group = design.random[0].group
-        what = f"the fixed effects already tell every {group} apart, so nothing is left to vary by {group}"
-        way_out = f"take {group}, or what is constant within it, out of the fixed part, or leave the bars out"
-        raise Refusal(Problem(what, design.formula, way_out))
+        raise Refusal(_absorbed(design, design.random[0].group, INTERCEPT))

@@ -10,7 +10,15 @@ import numpy as np
 
 from nestwise.design.record import Design
 from nestwise.fit.optimise import SINGULAR_TOLERANCE, Optimum, optimise
-from nestwise.fit.refusals import lmm_problems, mixed_problems, refuse, refuse_perfect, refuse_saturated
+from nestwise.fit.refusals import (
+    lmm_problems,
+    mixed_problems,
+    refuse,
+    refuse_absorbed,
+    refuse_perfect,
+    refuse_perfect_crossed,
+    refuse_saturated,
+)
 from nestwise.fit.solution import LmmSolution, solve
 from nestwise.fit.sweep import Swept, sweep
 from nestwise.likelihood.compression import compress, groups_last
@@ -63,6 +71,8 @@ def solve_lmm(design: Design, *, engine: str = "lmm") -> LmmState:
     if several_levels(design):
         refuse(lmm_problems(design, engine=engine))
         crossed = collapse_crossed(design)
+        refuse_absorbed(design, crossed)
+        refuse_perfect_crossed(design, crossed)
         optimum = optimise(crossed, reml=design.reml)
         return LmmState(crossed, crossed, None, optimum, solve(crossed, optimum.theta, reml=design.reml))
     refuse(mixed_problems(design, engine=engine))
@@ -70,6 +80,7 @@ def solve_lmm(design: Design, *, engine: str = "lmm") -> LmmState:
     swept = sweep(products)
     refuse_perfect(design, swept, products.scale)
     refuse_saturated(design, swept)
+    refuse_absorbed(design, products)
     compressed = groups_last(compress(products))
     optimum = optimise(compressed, reml=design.reml)
     return LmmState(products, compressed, swept, optimum, solve(products, optimum.theta, reml=design.reml))

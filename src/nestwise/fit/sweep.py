@@ -77,7 +77,9 @@ def sweep(products: CrossProducts) -> Swept:
     reach = np.linalg.norm(products.T_Z, axis=1)
     estimable = np.linalg.norm(null, axis=2) < 1e-6 * reach
     B = products.B
-    S = products.G - np.tensordot(B, A_inverse @ B, axes=((0, 1), (0, 1)))
+    S = products.inside
+    if S is None:
+        S = products.G - np.tensordot(B, A_inverse @ B, axes=((0, 1), (0, 1)))
     to_formula = np.linalg.inv(products.T_X) if p else np.zeros((0, 0))
     XX = to_formula.T @ S[:p, :p] @ to_formula
     Xy = to_formula.T @ S[:p, p] * products.scale

@@ -6,8 +6,8 @@ In reading order:
 - `crossproducts`: the rows of one grouping factor collapsed to each group's cross-products.
 - `grouped`: the mixed-model equations of one factor, solved for all groups at once.
 - `compression`: the same likelihood from fewer groups, and arrays laid out as they are read.
-- `elimination`, `cholesky`, `factorisation`: in which order the groups of several factors are eliminated, and
-  the blocked Cholesky factorisation that does it.
+- `elimination`, `ordering`, `cholesky`, `factorisation`: in which order the groups of several factors are
+  eliminated, and the blocked Cholesky factorisation that does it.
 - `crossed`, `crossed_equations`: cross-products and equations of several factors, nested or crossed;
   `relation`: groups that are related; `products`: one factor or several.
 - `gaussian`: the profiled deviance and its gradient, fixed effects and sigma at their best.

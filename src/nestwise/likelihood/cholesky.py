@@ -16,23 +16,6 @@ _compiled: Any = njit(cache=True, error_model="numpy")
 
 
 @_compiled
-def place(k, l, single, start, width, shift, first, coupled, row):  # type: ignore[no-untyped-def]
-    """Where the block (l, k) begins, l not before k; its row length is ``width[k]``."""
-    if k >= single:
-        return start[k] + shift[l] * width[k] + shift[k]
-    if k == l:
-        return start[k]
-    low, high = first[k], first[k + 1]
-    while high - low > 1:
-        middle = (low + high) // 2
-        if coupled[middle] <= l:
-            low = middle
-        else:
-            high = middle
-    return start[k] + row[low] * width[k]
-
-
-@_compiled
 def first_core(coupled, low, high, single):  # type: ignore[no-untyped-def]
     """First of the couplings low .. high - 1, in increasing order, that leads into the core."""
     while low < high:
@@ -101,9 +84,13 @@ def factor_singles(M, single, size, start, width, shift, first, coupled, row):  
         for x in range(first[i], split):
             k, rk = coupled[x], row[x]
             qk, ld = size[k], width[k]
+            at, z = start[k], first[k]
             for y in range(x, first[i + 1]):
                 l, rl = coupled[y], row[y]
-                at = place(k, l, single, start, width, shift, first, coupled, row)
+                if y > x:  # node k is coupled to all that i is coupled to behind k, in the same order
+                    while coupled[z] != l:
+                        z += 1
+                    at = start[k] + row[z] * ld
                 for a in range(size[l]):
                     for b in range(qk):
                         value = 0.0
@@ -220,9 +207,13 @@ def _below(V, Y, spot, i, single, size, start, width, shift, first, coupled, row
     for x in range(first[i], split):
         k, rk = coupled[x], row[x] - q
         ld = width[k]
+        at, z = start[k], first[k]
         for y in range(x, first[i + 1]):
             l, rl = coupled[y], row[y] - q
-            at = place(k, l, single, start, width, shift, first, coupled, row)
+            if y > x:
+                while coupled[z] != l:
+                    z += 1
+                at = start[k] + row[z] * ld
             for a in range(size[l]):
                 for b in range(size[k]):
                     v = V[at + a * ld + b]

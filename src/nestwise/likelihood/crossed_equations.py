@@ -101,8 +101,12 @@ def reduce_crossed(products: CrossedProducts, Lambda: FloatArray) -> CrossedRedu
     roots = products.blocks(Lambda)
     root, log_det = factor(e, products.coupling, _padded(roots))
     K = solve(e, root, products.apply([each.T for each in roots], products.B))
-    S = products.G - products.B.T @ products.apply(roots, K)
-    S = (S + S.T) / 2
+    if products.rows is None:
+        S = products.G - products.B.T @ products.apply(roots, K)
+        S = (S + S.T) / 2
+    else:  # the same as a sum of squares, penalty and all: nothing cancels
+        left = _left(products, roots, K)
+        S = left.T @ left + K.T @ K
     half = np.linalg.cholesky(S[:p, :p])
     half_inverse = np.linalg.inv(half)
     along = half_inverse @ S[:p, p]
@@ -144,8 +148,20 @@ def crossed_slope(reduced: CrossedReduced, F: FloatArray) -> FloatArray:
 def residual_products(reduced: CrossedReduced) -> FloatArray:
     """``E = B - A Lambda K`` (Q, p + 1): what Z says of the residuals of X and y."""
     products = reduced.products
-    E: FloatArray = products.B - products.A @ products.apply(products.blocks(reduced.Lambda), reduced.K)
+    roots = products.blocks(reduced.Lambda)
+    if products.rows is not None:
+        from_rows: FloatArray = products.rows[0].T @ _left(products, roots, reduced.K)
+        return from_rows
+    E: FloatArray = products.B - products.A @ products.apply(roots, reduced.K)
     return E
+
+
+def _left(products: CrossedProducts, roots: list[FloatArray], K: FloatArray) -> FloatArray:
+    """``[X, y] - Z Lambda K`` (n, p + 1), of the rows."""
+    assert products.rows is not None
+    Z, W = products.rows
+    left: FloatArray = W - Z @ products.apply(roots, K)
+    return left
 
 
 def _padded(roots: list[FloatArray]) -> FloatArray:

@@ -15,7 +15,7 @@ import numpy as np
 
 from nestwise.arrays import FloatArray, IntArray
 from nestwise.design.record import Design
-from nestwise.likelihood.crossed import Coupling, couple, indicator_columns
+from nestwise.likelihood.crossed import Coupling, couple, indicator_columns, refuse_large
 from nestwise.likelihood.elimination import Elimination
 from nestwise.likelihood.families import Responses, responses
 from nestwise.likelihood.working import Pattern, lambda_pattern, orthonormal, random_columns
@@ -118,7 +118,8 @@ def crossed_rows(design: Design) -> CrossedRows:
     Raises
     ------
     Refusal
-        If a varying coefficient is zero or follows from the others of its term.
+        If a varying coefficient is zero or follows from the others of its term, or the groups are crossed so
+        thoroughly that their equations do not fit in memory.
     """
     from scipy import sparse
 
@@ -143,6 +144,7 @@ def crossed_rows(design: Design) -> CrossedRows:
     counts = [each.n_groups for each in design.factors]
     widths = np.array([len(each.columns) for each in design.factors], dtype=np.int64)
     elimination, coupling = couple(A, np.repeat(np.arange(len(counts)), counts), widths)
+    refuse_large(design, elimination)
     spot, product, twice = _places(design, columns, elimination, coupling)
     return CrossedRows(
         given=responses(design.family, design.link, design.y, design.trials),

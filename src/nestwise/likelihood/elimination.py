@@ -4,17 +4,22 @@ A factor whose groups are coupled to none of their own kind can be taken out gro
 mixed-model equations is block diagonal. Taking it out couples the groups it touches. Nested factors stay
 uncoupled to the root of the tree, so all of them go this way, the innermost first. Of crossed factors the
 one with the most groups goes; the others become coupled through it and make up the *core*, which falls
-into connected components and is dense inside each. This is the blocked Cholesky factorisation of Bates,
-Alday & Kokandakar (2025, MixedModels.jl) with the recursion over trees of nested factors added.
+into connected components and is dense inside each, unless `ordering` finds that most of its groups can be
+taken out one by one as well. This is the blocked Cholesky factorisation of Bates, Alday & Kokandakar (2025,
+MixedModels.jl) with the recursion over trees of nested factors and sparse cores added.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nestwise.arrays import IntArray
+
+if TYPE_CHECKING:
+    from nestwise.likelihood.ordering import SparseOrder
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,14 @@ class Elimination:
         return float(np.sum(np.square(heights, dtype=float))) + sum(float(d) ** 3 for _, d in self.cores)
 
 
+def distinct(keys: IntArray) -> IntArray:
+    """The different numbers, in increasing order: sorting is ten times as quick as `np.unique`'s tables."""
+    ordered = np.sort(keys)
+    if ordered.size:
+        ordered = ordered[np.append(True, ordered[1:] != ordered[:-1])]
+    return ordered
+
+
 def eliminate(left: IntArray, right: IntArray, factor: IntArray, size: IntArray) -> Elimination:
     """Find the order of elimination.
 
@@ -94,7 +107,7 @@ def eliminate(left: IntArray, right: IntArray, factor: IntArray, size: IntArray)
     N = factor.shape[0]
     counts = np.bincount(factor)
     low, high = np.minimum(left, right), np.maximum(left, right)
-    keys = np.unique(low * N + high)
+    keys = distinct(low * N + high)
     held = {f for f in range(counts.size) if _within(keys, factor, N, f)}
     waiting = set(range(counts.size)) - held
     singles: list[IntArray] = []
@@ -116,7 +129,35 @@ def eliminate(left: IntArray, right: IntArray, factor: IntArray, size: IntArray)
         waiting -= held
         keys = _filled(keys, here, there, factor, waiting, N)
     core = np.flatnonzero(np.isin(factor, sorted(held))).astype(np.int64)
-    return _layout(singles, couplings, core, _components(keys, couplings, core, N), factor, size)
+    component = _components(keys, couplings, core, N)
+    loose = _loosened(keys, couplings, core, component, size)
+    if loose is not None:
+        singles.append(loose.order)
+        couplings.append((loose.here, loose.there))
+        core = loose.rest
+        component = _components(keys, couplings, core, N)
+    return _layout(singles, couplings, core, component, factor, size)
+
+
+def _loosened(
+    keys: IntArray,
+    couplings: list[tuple[IntArray, IntArray]],
+    core: IntArray,
+    component: IntArray,
+    size: IntArray,
+) -> SparseOrder | None:
+    """An order for the groups of the core, where it is sparse enough."""
+    if not core.size:
+        return None
+    from nestwise.likelihood.ordering import sparse_core  # compiled code: half a second to import
+
+    inside = np.zeros(size.size, dtype=bool)
+    inside[core] = True
+    low, high = np.divmod(keys, size.size)
+    both = inside[low] & inside[high]
+    here = np.concatenate([a[inside[b]] for a, b in couplings] or [core[:0]])
+    there = np.concatenate([b[inside[b]] for _, b in couplings] or [core[:0]])
+    return sparse_core(core, component, low[both], high[both], (here, there), size)
 
 
 def _within(keys: IntArray, factor: IntArray, N: int, f: int) -> bool:
@@ -142,7 +183,7 @@ def _filled(  # noqa: PLR0917
         known = ~mine & (parent[here] >= 0)
         ends = parent[here[known]], there[known]
         found.append(np.minimum(*ends) * N + np.maximum(*ends))
-    return np.unique(np.concatenate(found))
+    return distinct(np.concatenate(found))
 
 
 def _components(

@@ -28,7 +28,7 @@ from nestwise.likelihood.crossed_equations import (
     residual_products,
 )
 from nestwise.likelihood.crossproducts import CrossProducts
-from nestwise.likelihood.grouped import Reduced, grouped_slope, reduce_grouped
+from nestwise.likelihood.grouped import Reduced, group_residuals, grouped_slope, reduce_grouped
 from nestwise.likelihood.products import Products
 
 Equations = Reduced | CrossedReduced
@@ -96,12 +96,20 @@ def criterion(products: Products, Lambda: FloatArray, *, reml: bool, sigma: floa
 
 
 def evaluate(products: Products, reduced: Equations, *, reml: bool, sigma: float | None = None) -> Criterion:
-    """`criterion` from equations that are solved already, as for another sigma at the same Lambda."""
+    """`criterion` from equations that are solved already, as for another sigma at the same Lambda.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If no residual variance is left in rounding.
+    """
     p = products.p
     m = products.n - p if reml else products.n
     sigma = products.sigma if sigma is None else sigma
     profiled = sigma is None
     variance = reduced.r2 / m if sigma is None else sigma**2
+    if not variance > 0:
+        raise np.linalg.LinAlgError("no residual variance is left")
     value = reduced.log_det_m + m * np.log(2 * np.pi * variance) + reduced.r2 / variance
     v = np.append(-reduced.beta, 1.0)
     F = np.outer(v, v) / variance
@@ -129,29 +137,45 @@ def deviance(products: Products, theta: FloatArray, *, reml: bool) -> tuple[floa
     return at.value, products.pattern.elements(at.gradient)
 
 
-def covariance_gradient(products: Products, reduced: Equations, contrasts: FloatArray) -> FloatArray:
-    """Derivative of c'S_XX^-1 c with respect to Lambda, for each contrast.
+def form_gradients(products: Products, reduced: Equations, U: FloatArray) -> FloatArray:
+    """Derivatives by Lambda of ``U'S U``, S the cross-products of [X, y] with the random effects swept out.
 
     Parameters
     ----------
     products, reduced
         The collapsed data and the equations solved at some Lambda.
-    contrasts : ndarray (p, c)
-        One contrast of the working fixed effects a column.
+    U : ndarray (p + 1, c)
+        Held fixed. With ``(-beta, 1)`` the form is the residual sum of squares, whose derivative this is, as
+        beta is at its best; with ``S_XX^-1`` above a row of zeros it is minus that of ``S_XX^-1``.
 
     Returns
     -------
-    ndarray (c, q, q)
-        From d tr(F S) = -2 sum_j E_j F K_j' d Lambda with F = -S_XX^-1 c c' S_XX^-1.
+    ndarray (c, c, q, q)
+        From ``dS = -sum_j (E_j'dLambda K_j + K_j'dLambda'E_j)``.
     """
-    p = products.p
-    U = reduced.XX_inverse @ contrasts
-    if isinstance(reduced, CrossedReduced):
-        return _crossed_covariance_gradient(reduced, U)
-    assert isinstance(products, CrossProducts)
-    E_X = products.B[:, :, :p] - reduced.AL @ reduced.K[:, :, :p]
-    gradients: FloatArray = 2 * np.einsum("jac,jbc->cab", E_X @ U, reduced.K[:, :, :p] @ U)
+    c = U.shape[1]
+    gradients = np.zeros((c, c, products.q, products.q))
+    for columns, E, K in _residuals_by_factor(products, reduced):
+        EU = (E @ U).transpose(0, 2, 1).reshape(E.shape[0], -1)  # (J, c q)
+        KU = (K @ U).transpose(0, 2, 1).reshape(E.shape[0], -1)
+        found = (EU.T @ KU).reshape(c, len(columns), c, len(columns)).transpose(0, 2, 1, 3)
+        gradients[:, :, *np.ix_(columns, columns)] = -found - found.transpose(1, 0, 2, 3)
     return gradients
+
+
+def _residuals_by_factor(
+    products: Products, reduced: Equations
+) -> list[tuple[tuple[int, ...], FloatArray, FloatArray]]:
+    """Of each factor: its varying coefficients, ``E = Z'(W - Z Lambda K)`` and K (J, q, p + 1) by group."""
+    if isinstance(products, CrossedProducts):
+        assert isinstance(reduced, CrossedReduced)
+        E = residual_products(reduced)
+        return [
+            (columns, products.by_group(E, f), products.by_group(reduced.K, f))
+            for f, (_, columns, _) in enumerate(products.factors)
+        ]
+    assert isinstance(reduced, Reduced)
+    return [(tuple(range(products.q)), group_residuals(products, reduced), reduced.K)]
 
 
 def slope(products: Products, reduced: Equations, F: FloatArray) -> FloatArray:
@@ -160,14 +184,3 @@ def slope(products: Products, reduced: Equations, F: FloatArray) -> FloatArray:
         return crossed_slope(reduced, F)
     assert isinstance(products, CrossProducts)
     return grouped_slope(products, reduced, F)
-
-
-def _crossed_covariance_gradient(reduced: CrossedReduced, U: FloatArray) -> FloatArray:
-    """As `covariance_gradient`, by factors; the blocks between factors stay zero."""
-    products, p = reduced.products, reduced.products.p
-    EU, KU = residual_products(reduced)[:, :p] @ U, reduced.K[:, :p] @ U
-    gradients = np.zeros((U.shape[1], products.q, products.q))
-    for f, (_, columns, _) in enumerate(products.factors):
-        block = np.einsum("jac,jbc->cab", products.by_group(EU, f), products.by_group(KU, f))
-        gradients[np.ix_(range(U.shape[1]), columns, columns)] = 2 * block
-    return gradients

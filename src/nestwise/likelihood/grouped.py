@@ -34,6 +34,8 @@ class Reduced:
         log|S_XX|.
     r2 : float
         Penalised residual sum of squares.
+    E : ndarray (J, q, p + 1) or None
+        ``B_j - A_j Lambda K_j`` where that difference would lose it; see `crossproducts`.
     """
 
     Lambda: FloatArray
@@ -45,6 +47,7 @@ class Reduced:
     XX_inverse: FloatArray
     log_det_xx: float
     r2: float
+    E: FloatArray | None = None
 
 
 def reduce_grouped(products: CrossProducts, Lambda: FloatArray) -> Reduced:
@@ -64,7 +67,14 @@ def reduce_grouped(products: CrossProducts, Lambda: FloatArray) -> Reduced:
     LB = (Lambda.T @ B.reshape(q, -1)).reshape(B.shape)
     M_inverse, log_dets = _inverses(np.eye(q)[:, :, None] + np.einsum("baj,ad->bdj", LA, Lambda))
     K = _products(M_inverse, LB)
-    S = products.G - sum(LB[a] @ K[a].T for a in range(q))
+    E = None
+    if products.inside is None:
+        S = products.G - sum(LB[a] @ K[a].T for a in range(q))
+    else:
+        E = _undrowned(A, B, Lambda, M_inverse)
+        own = np.moveaxis(products.own, 0, -1)
+        S = products.inside + sum(own[a] @ E[a].T for a in range(q))
+        S = (S + S.T) / 2
     root = np.linalg.cholesky(S[:p, :p])
     root_inverse = np.linalg.inv(root)
     along = root_inverse @ S[:p, p]
@@ -78,7 +88,25 @@ def reduce_grouped(products: CrossProducts, Lambda: FloatArray) -> Reduced:
         XX_inverse=root_inverse.T @ root_inverse,
         log_det_xx=2 * float(np.log(np.diag(root)).sum()),
         r2=float(S[p, p] - along @ along),
+        E=None if E is None else np.moveaxis(E, -1, 0),
     )
+
+
+def group_residuals(products: CrossProducts, reduced: Reduced) -> FloatArray:
+    """``E_j = B_j - A_j Lambda K_j`` (J, q, p + 1): what Z_j says of the residuals of X and y."""
+    if reduced.E is not None:
+        return reduced.E
+    E: FloatArray = products.B - reduced.AL @ reduced.K
+    return E
+
+
+def _undrowned(A: FloatArray, B: FloatArray, Lambda: FloatArray, M_inverse: FloatArray) -> FloatArray:
+    """``(I + A_j Lambda Lambda')^-1 B_j`` (q, p + 1, J): E_j, not as a difference of what is nearly equal."""
+    q = A.shape[0]
+    if q == 1:
+        return M_inverse * B
+    left = np.eye(q) + np.moveaxis(A, -1, 0) @ (Lambda @ Lambda.T)
+    return np.ascontiguousarray(np.moveaxis(np.linalg.solve(left, np.moveaxis(B, -1, 0)), 0, -1))
 
 
 def grouped_slope(products: CrossProducts, reduced: Reduced, F: FloatArray) -> FloatArray:
@@ -86,7 +114,10 @@ def grouped_slope(products: CrossProducts, reduced: Reduced, F: FloatArray) -> F
     q = products.q
     LA = np.moveaxis(reduced.AL, (0, 1, 2), (2, 1, 0))
     M_inverse, K = np.moveaxis(reduced.M_inverse, 0, -1), np.moveaxis(reduced.K, 0, -1)
-    E = np.moveaxis(products.B, 0, -1) - _products(np.swapaxes(LA, 0, 1), K)
+    if reduced.E is None:
+        E = np.moveaxis(products.B, 0, -1) - _products(np.swapaxes(LA, 0, 1), K)
+    else:
+        E = np.moveaxis(reduced.E, 0, -1)
     FE = np.stack([F @ E[a] for a in range(q)])
     first: FloatArray = sum(LA[c] @ (M_inverse[c] * products.weights).T for c in range(q))
     return first - FE.reshape(q, -1) @ K.reshape(q, -1).T

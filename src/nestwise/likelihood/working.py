@@ -223,7 +223,7 @@ def random_columns(term: RandomTerm, formula: str) -> tuple[FloatArray, list[Flo
         problem = Problem(
             f"the varying coefficient {bad[0]} of {term.group} is zero or follows from those before it",
             formula,
-            f"leave {bad[0]} out of the random part",
+            f"leave {bad[0]} out of the random part, or centre it if it lies far from zero",
         )
         raise Refusal(problem)
     # Element by element rather than by matrix product: equal rows of Z then give equal bits, and balanced

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from nestwise.compare.context import CONTEXTUAL
 from nestwise.compare.engines import COMPARISON, compare_engines
 from nestwise.config.study import Study
 from nestwise.design.mathml import FixedShape, RandomShape, Shape, shape_from_record
@@ -58,7 +59,7 @@ def collect(
         Files that are absent leave their part empty: a study without any fit has a report all the same.
     """
     place, order = Path(folder), list(study.models)
-    estimates = _table(place / "estimates.parquet", ESTIMATES, order)
+    estimates = _estimated(_table(place / "estimates.parquet", ESTIMATES, order), study)
     fits = _table(place / "fits.parquet", FITS, order)
     records = _records(place, fits)
     comparison = (
@@ -91,6 +92,18 @@ def collect(
     )
 
 
+def _estimated(estimates: pl.DataFrame, study: Study) -> pl.DataFrame:
+    """The estimates without what stands in for a residual variance where each row's error is known.
+
+    Such fits carry a residual SD of 1 in units of the known errors, and shares that follow from it: numbers
+    of the parametrisation, which say nothing of the data.
+    """
+    known = [name for name, model in study.models.items() if model.sampling_error is not None]
+    derived = (pl.col("component") == "derived") & ~pl.col("term").str.starts_with(CONTEXTUAL)
+    assumed = pl.col("model").is_in(known) & ((pl.col("component") == "residual") | derived)
+    return estimates.filter(~assumed) if known else estimates
+
+
 def _worded(validation: dict[str, Any], study: Study) -> dict[str, Any]:
     """The validation with the units and labels of the study file, which the data do not hold."""
     for table, declared in (("variables", study.variables), ("groups", study.groups)):
@@ -116,10 +129,6 @@ def _table(path: Path, schema: Schema, order: Sequence[str]) -> pl.DataFrame:
     return frame.sort(
         pl.col("model").replace_strict(places, default=last, return_dtype=pl.Int64), maintain_order=True
     )
-
-
-def _second_tables(place: Path, order: Sequence[str]) -> dict[str, pl.DataFrame]:
-    return {name: _table(place / f"{name}.parquet", schema, order) for name, schema in SECOND_TABLES.items()}
 
 
 def _failures(path: Path) -> tuple[pl.DataFrame, int]:

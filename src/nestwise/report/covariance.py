@@ -205,13 +205,10 @@ def residual_words(design: Mapping[str, Any], names: Mapping[str, str]) -> str:
         inside = "" if structure == "independent" else f"inside a {subject} "
         parts.append(f"{inside}{STRUCTURES[structure]}")
         if structure not in ("unstructured", "independent"):
-            parts.append(
-                "each visit has a variance of its own"
-                if residual["heterogeneous"]
-                else "all visits have one variance"
-                if residual.get("variance") is None
-                else "variances follow a function"
-            )
+            if residual["heterogeneous"]:
+                parts.append("each visit has a variance of its own")
+            elif residual.get("variance") is None:
+                parts.append("all visits have one variance")
         elif structure == "independent" and residual["heterogeneous"]:
             parts.append("each visit has a variance of its own")
         parts += _function_words(residual.get("variance"))
@@ -258,4 +255,4 @@ def residual_symbols(terms: Sequence[str]) -> tuple[Symbol, ...]:
 def _symbol(term: str) -> str:
     kind, place = kind_and_place(term)
     base = {"sigma": SIGMA, "rho": RHO, "cor": RHO}.get(kind, DELTA)
-    return sub(base, mi(place.removeprefix("lag "))) if place else base
+    return sub(base, mi(place.replace("lag ", ""))) if place else base

@@ -37,7 +37,7 @@ def grouping_words(study: Study, design: Mapping[str, Any]) -> tuple[str, ...]:
                 f"The {plural(name)} are not independent: the covariance of their effects is the known "
                 f"relation of {group} times the variance that is estimated."
             )
-    return tuple(dict.fromkeys(said))
+    return tuple(dict.fromkeys(sentence[:1].upper() + sentence[1:] for sentence in said))
 
 
 def _nesting(study: Study, factors: list[str]) -> list[str]:

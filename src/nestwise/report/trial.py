@@ -95,8 +95,8 @@ def read_trial(record: ReportRecord, model: str) -> tuple[str, ...]:
     shown = [_difference(row, unit, words) for row in last[:MOST_PAIRS]]
     more = f" and {len(last) - MOST_PAIRS} more pairs" if len(last) > MOST_PAIRS else ""
     main = (
-        f"At the last visit ({time} {visits[-1]}) the mean of {name} differs between the arms by "
-        f"{several(shown)}{more}, in `{model}`."
+        f"At the last visit ({time} {visits[-1]}) the means of {name} differ by {several(shown)}{more}, in "
+        f"`{model}`."
     )
     return main, *_earlier(rows, visits[:-1], time)
 
@@ -104,7 +104,7 @@ def read_trial(record: ReportRecord, model: str) -> tuple[str, ...]:
 def _difference(row: Mapping[str, Any], unit: str, words: str) -> str:
     value, error = with_error(row["estimate"], row["std_error"])
     level = f"{row['level']:.0%} " if row["level"] is not None else ""
-    df = f"{fixed(row['df'], 1)} {words} df" if row["df"] is not None else "normal distribution"
+    df = f"{fixed(row['df'], 1)} df by {words}" if row["df"] is not None else "normal distribution"
     p = f", p\u00a0{equals(row['p_value'])}" if row["p_value"] is not None else ""
     return (
         f"{value}{unit} ({minus(row['by'])}; {level}interval "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from nestwise.compare.context import CONTEXTUAL
 from nestwise.compare.reading import noun
 from nestwise.config.study import Study
 from nestwise.names import plural
@@ -77,9 +78,10 @@ def null_distribution(reference: str | None) -> str:
 def residual_name(study: Study, term: str) -> str:
     """What a parameter of the residuals is called: `residual SD, month 2`."""
     kind, place = kind_and_place(term)
-    if kind == "cor" and place.startswith("lag "):
-        steps = place.removeprefix("lag ")
-        return f"residual correlation, {steps} visit{'s' if steps != '1' else ''} apart"
+    stratum, lag, steps = place.rpartition("lag ")
+    if kind == "cor" and lag:
+        apart = f"{steps} visit{'s' if steps != '1' else ''} apart"
+        return ", ".join(part for part in ("residual correlation", stratum.rstrip(":"), apart) if part)
     parts = place.split(",") if kind == "cor" else [place]
     numeric = all(_NUMBER.fullmatch(part) for part in parts)
     where = " and ".join(parts) if place else ""
@@ -106,5 +108,7 @@ def quantity(study: Study, component: str, group: str | None, term: str) -> Cell
     if component == "residual":
         return Cell(residual_name(study, term), "", "within groups" if term == "sigma" else "")
     if component == "derived":
+        if term.startswith(CONTEXTUAL):
+            return Cell(f"contextual effect of {term.removeprefix(CONTEXTUAL)}", "", own)
         return Cell(DERIVED.get(term, term.replace("_", " ")), "", noun(study, group) if group else "")
     return Cell(term)

@@ -30,8 +30,13 @@ means_of <- function(fit, ...) {
     differences = plain_lists(contrast(by_arm, "revpairwise", adjust = "none"), c("months", "estimate", "SE", "df", "p.value"))
   )
 }
-of_gls <- function(correlation) {
-  fit <- eval(bquote(gls(.(formula), frame, correlation = .(correlation), weights = varIdent(form = ~1 | visit), control = tight)))
+gls_fit <- function(correlation) {
+  eval(bquote(gls(.(formula), frame, correlation = .(correlation), weights = varIdent(form = ~1 | visit), control = tight)))
+}
+un <- gls_fit(quote(corSymm(form = ~ visit | patient)))
+ar1 <- gls_fit(quote(corCAR1(form = ~ month | patient)))
+ratio <- anova(un, ar1)
+of_gls <- function(fit) {
   scales <- coef(fit$modelStruct$varStruct, unconstrained = FALSE, allCoef = TRUE)
   list(
     log_likelihood = as.numeric(logLik(fit)), n_parameters = attr(logLik(fit), "df"), aic = AIC(fit),
@@ -55,10 +60,11 @@ write_json(
     versions = as.list(sapply(c("nlme", "lme4", "pbkrtest", "emmeans"), function(p) as.character(packageVersion(p)))),
     rows = nrow(frame), sha256 = sub(" .*", "", system2("sha256sum", path, stdout = TRUE)),
     fits = list(
-      mmrm = of_gls(quote(corSymm(form = ~ visit | patient))),
-      ar1 = of_gls(quote(corCAR1(form = ~ month | patient))),
+      mmrm = of_gls(un),
+      ar1 = of_gls(ar1),
       random_intercept = of_lmer
-    )
+    ),
+    ratio = list(statistic = ratio$L.Ratio[2], df = abs(diff(ratio$df)), p_value = ratio$`p-value`[2])
   ),
   "expected.json", digits = I(12), auto_unbox = TRUE, null = "null", pretty = TRUE
 )

@@ -36,13 +36,15 @@ bootstrapped <- function(data, formula) {
 }
 
 sleepstudy <- case_data("lme4", "sleepstudy", groups = list(Subject = inside()))
+penicillin <- case_data("lme4", "Penicillin", groups = list(plate = inside(), sample = inside()))
 pastes <- case_data("lme4", "Pastes", groups = list(batch = inside(), sample = inside("batch")))
 write_json(
   list(
     source = paste("make.R in this folder, run with", R.version.string),
     versions = list(lme4 = as.character(packageVersion("lme4"))),
     sleepstudy = bootstrapped(sleepstudy, "Reaction ~ Days + (Days | Subject)"),
-    pastes = bootstrapped(pastes, "strength ~ 1 + (1 | batch) + (1 | sample)")
+    pastes = bootstrapped(pastes, "strength ~ 1 + (1 | batch) + (1 | sample)"),
+    penicillin = bootstrapped(penicillin, "diameter ~ 1 + (1 | plate) + (1 | sample)")
   ),
   "expected.json", auto_unbox = TRUE, digits = NA, pretty = TRUE
 )

@@ -59,6 +59,16 @@ def test_rule_2_reml_fits_are_compared_only_with_the_same_fixed_part():
     assert any("`reml: false`" in sentence for sentence in table.sentences)
 
 
+def test_rule_2_the_degrees_of_freedom_of_tests_change_no_likelihood():
+    kenward = "REML (Kenward-Roger)"
+    same = study(("a", {"terms": ["x"]}), ("b", {"terms": ["x"], "method": kenward}))
+    assert [row.comparable for row in compare_models(*same).rows] == [True, True]
+    other = study(("a", {"terms": ["x"], "method": kenward}), ("b", {"terms": [], "method": kenward}))
+    table = compare_models(*other)
+    assert [row.comparable for row in table.rows] == [False, False]
+    assert any("REML with different fixed effects" in sentence for sentence in table.sentences)
+
+
 def test_rule_2_ml_fits_with_different_fixed_parts_are_compared():
     table = compare_models(
         *study(

@@ -189,6 +189,21 @@ def test_without_a_covariance_there_is_no_invented_test():
     assert "SE" not in read_contextual(STUDY, part).sentence
 
 
+def test_rule_11_the_engines_own_test_comes_before_the_normal_distribution():
+    tested = {"statistic": 3.5, "df": 41.25, "p_value": 0.0011, "lower": 0.17, "upper": 0.63}
+    found = radon(
+        0.3,
+        0.7,
+        row("fixed", "x_within", 0.55, error=0.02),
+        row("fixed", "x_mean", 0.95, error=0.11),
+        row("derived", "contextual_effect:x", 0.40, "county", error=0.115, **tested),
+    )
+    (part,) = contextual(found, COVARIANCE)
+    assert (part.contextual_se, part.df, part.p, part.statistic) == (0.115, 41.25, 0.0011, 3.5)
+    said = read_contextual(STUDY, part).sentence
+    assert "(SE 0.12, 95% interval 0.17 to 0.63, 41.2 df, p" in said
+
+
 def test_a_model_with_one_part_only_has_no_contextual_effect():
     assert contextual(radon(0.3, 0.7, row("fixed", "x_mean", 0.95, error=0.11)), COVARIANCE) == []
 

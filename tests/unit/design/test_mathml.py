@@ -1,7 +1,7 @@
 """A model in mathematical form: the right effects at the right level, as well-formed MathML."""
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -9,7 +9,7 @@ import pytest
 
 from nestwise.design.markup import factors
 from nestwise.design.mathml import equations, shape, shape_from_record, write
-from nestwise.design.record import Design, RandomTerm, RowFlow
+from nestwise.design.record import Design, Membership, RandomTerm, RowFlow
 from nestwise.report.ways import five_ways
 
 CODES = np.repeat(np.arange(6), 4)
@@ -142,3 +142,30 @@ def test_five_ways_are_five():
 )
 def test_interactions_split_at_outer_colons(name, parts):
     assert factors(name) == parts
+
+
+def test_a_row_of_several_groups_has_the_weighted_sum_of_their_effects():
+    shared = Membership(np.column_stack([CODES, CODES[::-1]]), np.full((24, 2), 0.5))
+    model = shape(design(FIXED, replace(term(BOTH), membership=shared)))
+    assert not model.levelled
+    lines = {equation.title: text(equation.mathml) for equation in write(model).equations}
+    assert "∑jwijη0,j" in lines["Observations"]
+    assert "∑jwijη1,jxi" in lines["Observations"]
+    assert five_ways(model) == ()
+    assert shape_from_record(asdict(model)) == model
+
+
+def test_related_groups_have_a_known_covariance_times_their_variance():
+    related = replace(term({"(Intercept)": ONE}), relation=np.eye(6))
+    lines = {e.title: text(e.mathml) for e in write(shape(design(FIXED, related))).equations}
+    assert lines["Between groups (county, j)"] == "η0∼N(0,τ0,j2A)"
+    slopes = replace(term(BOTH), relation=np.eye(6))
+    lines = {e.title: text(e.mathml) for e in write(shape(design(FIXED, slopes))).equations}
+    assert lines["Between groups (county, j)"].endswith("⊗A)")
+
+
+def test_a_shape_saved_before_memberships_were_is_still_read():
+    old = asdict(shape(design(FIXED, term(BOTH))))
+    for each in old["random"]:
+        del each["memberships"], each["relation"]
+    assert shape_from_record(old).levelled

@@ -63,3 +63,19 @@ class TestPrecision:
 def test_weights_leave_the_hash_of_outcome_and_rows(design_of):
     plain = design_of(FRAME, "y ~ 1 + (1 | g)")
     assert design_of(FRAME, "y ~ 1 + (1 | g)", model={"weights": "w"}).analysis_hash == plain.analysis_hash
+
+
+def test_problems_of_different_keys_are_said_at_once(design_of):
+    """Numbers that are too large, memberships without weight, and a weight that is infinite."""
+    frame = FRAME | {
+        "h": ["a", "b", "c", "a", "b", "c"],
+        "u": [0.0] * 6,
+        "v": [0.0] * 6,
+        "x": [1e200, 1, 2, 3, 4, 5],
+    }
+    frame["w"] = [1.0, float("inf"), 2.0, 1.0, 1.0, 1.0]
+    with pytest.raises(Refusal) as caught:
+        design_of(frame, "y ~ x + (1 | mm(g, h, weights = cbind(u, v)))", model={"weights": "w"})
+    said = str(caught.value)
+    for words in ("too large to calculate with", "are all 0", "infinite in row 2"):
+        assert words in said

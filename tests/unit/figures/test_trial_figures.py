@@ -55,7 +55,7 @@ def test_a_square_a_pair_darker_the_stronger_and_hatched_where_negative(wording)
     assert strength == pytest.approx([0.6, 0.3, 0.5])
     assert [bool(square.get_hatch()) for square in squares] == [False, True, False]
     assert [text.get_text() for text in drawing.figure.axes[0].texts] == ["0.60", "−0.30", "0.50"]
-    assert "from −0.30 to 0.60" in drawing.caption
+    assert "of two visits −0.30 to 0.60" in drawing.caption
 
 
 def test_the_table_behind_the_squares_holds_every_pair_and_every_sd_with_its_interval(wording):

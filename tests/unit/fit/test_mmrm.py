@@ -8,8 +8,9 @@ import pytest
 from nestwise.design.covariance import ResidualDesign, VarianceFunction
 from nestwise.design.record import Design, RandomTerm, RowFlow
 from nestwise.errors import Refusal
+from nestwise.fit.influence import influence_by_clusters
 from nestwise.fit.lmm import fit_lmm
-from nestwise.fit.marginal_solution import mmrm_inference, random_effects, solve_mmrm
+from nestwise.fit.marginal_solution import mmrm_covariance, mmrm_inference, random_effects, solve_mmrm
 from nestwise.fit.mmrm import fit_mmrm
 from nestwise.fit.residual_covariance import marginal_covariance
 from nestwise.likelihood.marginal import marginal
@@ -291,6 +292,27 @@ def test_a_fit_is_saved_and_its_tables_are_whole(tmp_path, random):
     assert fits["aic"][0] == pytest.approx(-2 * fit.log_likelihood + 2 * (2 * T + 2 + random))
 
 
+@pytest.mark.parametrize("random", [False, True])
+def test_subjects_left_out_by_least_squares_without_them(random):
+    design = trial("unstructured", S=30) if not random else with_intercept(trial("ar1", S=30))
+    state = solve_mmrm(design)
+    (found,) = influence_by_clusters(design, mmrm_covariance(design, state), state.beta)
+    V = np.zeros((design.n, design.n))
+    for stack in mmrm_covariance(design, state).stacks():
+        for rows_of, block in zip(stack.rows, stack.V, strict=True):
+            V[np.ix_(rows_of, rows_of)] = block
+    for j in (0, 7, 29):
+        kept = np.flatnonzero(design.residual.subjects != j)
+        P = np.linalg.inv(V[np.ix_(kept, kept)])
+        C = np.linalg.inv(design.X[kept].T @ P @ design.X[kept])
+        d = state.beta - C @ design.X[kept].T @ P @ design.y[kept]
+        np.testing.assert_allclose(found.dfbeta[j], d, atol=1e-9)
+        assert found.cook[j] == pytest.approx(d @ np.linalg.solve(state.cov_beta, d) / d.size)
+        assert found.covratio[j] == pytest.approx(np.linalg.det(C) / np.linalg.det(state.cov_beta))
+    saved = fit_mmrm(design).influence
+    np.testing.assert_allclose(saved["cook"], found.cook)
+
+
 def test_numbers_do_not_depend_on_the_order_of_rows_or_the_unit_of_the_outcome():
     design = trial("toeplitz", heterogeneous=True)
     order = np.random.default_rng(1).permutation(design.n)
@@ -367,3 +389,15 @@ def test_refusals(name):
     make, sentence = REFUSED[name]
     with pytest.raises(Refusal, match=sentence):
         fit_mmrm(make())
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e6])
+@pytest.mark.parametrize("structure", ["unstructured", "ar1", "toeplitz", "antedependence"])
+def test_units_do_not_matter(structure, size):
+    """Twelve orders of magnitude of the outcome: the same fit in other units."""
+    design = trial(structure)
+    one, other = solve_mmrm(design), solve_mmrm(replace(design, y=size * design.y))
+    assert other.minimum.converged
+    df = design.n - design.X.shape[1]
+    assert other.deviance == pytest.approx(one.deviance + 2 * df * np.log(size), abs=1e-7)
+    np.testing.assert_allclose(other.beta / size, one.beta, atol=1e-6)

@@ -150,3 +150,56 @@ def test_one_row_a_group_is_enough_where_groups_are_related(make_design):
     assert fit_lmm(related(alone, families)).estimates
     with pytest.raises(Refusal, match="cannot be told from the residuals"):
         fit_lmm(related(alone, np.diag(np.arange(1.0, 13))))
+
+
+ACROSS = np.tile([0, 1, 2, 3], 3)
+DUMMIES = ONE | {f"g{j}": (j == CODES).astype(float) for j in (1, 2)}
+BY_X = ONE | {"x": np.array([0.3, 1, -2, 1, 0, 2, 1, 5, -1, 0, 1, 3])}
+CROSSED = {
+    "additive": (
+        lambda make: make(np.array([1.0, 5, 2])[CODES] + ACROSS, ONE, term(), term(ACROSS, group="h")),
+        ["effects of all groups of g and h the model reproduces y exactly", "copied within groups"],
+    ),
+    "a function of one factor": (
+        lambda make: make(np.array([1.0, 5, 2])[CODES], ONE, term(), term(ACROSS, group="h")),
+        ["reproduces y exactly"],
+    ),
+    "groups in the fixed part": (
+        lambda make: make(Y, DUMMIES, term(), term(ACROSS, group="h")),
+        ["already tell every g apart, so nothing is left to vary by g", "out of the fixed part"],
+    ),
+    "both in the fixed part": (
+        lambda make: make(
+            Y,
+            DUMMIES | {f"h{j}": (j == ACROSS).astype(float) for j in (1, 2, 3)},
+            term(),
+            term(ACROSS, group="h"),
+        ),
+        ["every g apart", "every h apart"],
+    ),
+    "intercepts in the fixed part, slopes not": (
+        lambda make: make(Y, DUMMIES | BY_X, term(columns=BY_X, correlated=False)),
+        ["already tell every g apart, so nothing is left to vary by g"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CROSSED)
+def test_several_factors_are_refused_too(make_design, case):
+    """What one factor is refused for, before the search finds a likelihood that is flat or endless."""
+    build, sentences = CROSSED[case]
+    with pytest.raises(Refusal) as caught:
+        fit_lmm(build(make_design))
+    for sentence in sentences:
+        assert sentence in str(caught.value)
+
+
+def test_as_many_crossed_effects_as_rows_are_no_reason(make_design):
+    """Each factor holds fewer effects than rows, both together more: the variances can still be told."""
+    rng = np.random.default_rng(3)
+    a, b = rng.integers(0, 40, 60), rng.integers(0, 40, 60)
+    one = {"(Intercept)": np.ones(60)}
+    (a, b), y = (np.unique(codes, return_inverse=True)[1] for codes in (a, b)), rng.normal(size=60)
+    assert a.max() + b.max() + 2 > 50
+    fit = fit_lmm(make_design(y, one, term(a, one), term(b, one, group="h")))
+    assert fit.estimates

@@ -8,7 +8,7 @@ from scipy import stats
 
 from nestwise.likelihood.compression import compress
 from nestwise.likelihood.crossproducts import collapse
-from nestwise.likelihood.gaussian import constant, covariance_gradient, criterion, deviance, reduce
+from nestwise.likelihood.gaussian import constant, criterion, deviance, form_gradients, reduce
 
 THETAS = {"slopes": [0.8, 0.3, 0.5], "flipped": [-0.8, 0.4, 0.1], "boundary": [0.6, -0.2, 0.0]}
 
@@ -129,23 +129,26 @@ def test_sign_of_a_column_does_not_matter(simulate):
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_derivative_of_the_variance_of_beta(sleepstudy, compressed):
+def test_derivatives_of_forms(sleepstudy, compressed):
+    """Of the residual sum of squares, beta at its best, and of the covariance of beta."""
     products = collapse(sleepstudy())
     products = compress(products) if compressed else products
     Lambda = np.array([[1.2, 0.0], [0.4, 0.5]])
-    contrasts = products.T_X.T
-    ours = covariance_gradient(products, reduce(products, Lambda), contrasts)
+    reduced = reduce(products, Lambda)
+    U = np.column_stack([np.vstack([reduced.XX_inverse, np.zeros((1, 2))]), np.append(-reduced.beta, 1.0)])
+    ours = form_gradients(products, reduced, U)
 
-    def variance(change):
-        inverse = reduce(products, Lambda + change).XX_inverse
-        return np.diag(contrasts.T @ inverse @ contrasts)
+    def forms(change):
+        there = reduce(products, Lambda + change)
+        return np.concatenate([-there.XX_inverse.ravel(), [there.r2]])
 
     for i in range(2):
         for j in range(2):
             step = np.zeros((2, 2))
             step[i, j] = 1e-5
-            numeric = (variance(step) - variance(-step)) / 2e-5
-            np.testing.assert_allclose(ours[:, i, j], numeric, rtol=1e-6, atol=1e-11)
+            numeric = (forms(step) - forms(-step)) / 2e-5
+            found = np.append(ours[:2, :2, i, j].ravel(), ours[2, 2, i, j])
+            np.testing.assert_allclose(found, numeric, rtol=1e-6, atol=1e-10)  # rounding over the step
 
 
 def test_one_way_closed_form(make_design):

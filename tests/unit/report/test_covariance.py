@@ -118,6 +118,7 @@ def test_a_hostile_column_stays_text_in_mathematics():
         ("cor[2,8]", ("cor", "2,8"), "ρ2,8", "residual correlation, week 2 and 8"),
         ("cor[lag 1]", ("cor", "lag 1"), "ρ1", "residual correlation, 1 visit apart"),
         ("cor[lag 2]", ("cor", "lag 2"), "ρ2", "residual correlation, 2 visits apart"),
+        ("cor[a:lag 2]", ("cor", "a:lag 2"), "ρa:2", "residual correlation, a, 2 visits apart"),
         ("rho", ("rho", ""), "ρ", "residual correlation (ρ)"),
         ("power", ("power", ""), "δ", "power of the residual SD (δ)"),
     ],
@@ -154,12 +155,12 @@ def schools():
     ("groups", "expected"),
     [
         (("school",), []),
-        (("school", "school:class"), ["school:class is nested in school"]),
-        (("pupil", "school"), ["pupil is nested in school"]),
-        (("school", "area"), ["school and area are crossed"]),
+        (("school", "school:class"), ["School:class is nested in school"]),
+        (("pupil", "school"), ["Pupil is nested in school"]),
+        (("school", "area"), ["School and area are crossed"]),
         (
             ("class", "school", "area"),
-            ["class is nested in school", "class and area as well as school and area are crossed"],
+            ["Class is nested in school", "Class and area as well as school and area are crossed"],
         ),
     ],
 )

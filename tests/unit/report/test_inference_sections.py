@@ -2,6 +2,8 @@ from dataclasses import replace
 
 import polars as pl
 
+from nestwise.config.study import Derivation
+from nestwise.report.collect import collect
 from nestwise.report.render import render
 from nestwise.report.sections.fits import fits_section
 from nestwise.report.sections.inference import (
@@ -10,9 +12,15 @@ from nestwise.report.sections.inference import (
     robust_section,
     tests_section,
 )
+from nestwise.report.sections.summary import summary
+from nestwise.report.sections.variance import context_section
 from nestwise.results import conform
 from nestwise.vocabulary import ESTIMATES, INFLUENCE, MEANS, TESTS
 
+DERIVED = (
+    {"within": "x", "group": "county", "as": "x_within"},
+    {"between": "x", "group": "county", "as": "x_mean"},
+)
 FIT = {"model": "intercepts", "engine": "lmm"}
 
 
@@ -36,7 +44,7 @@ def test_tests_name_their_reference_and_say_what_it_means(record):
     frame = pl.DataFrame([FIT | row for row in rows], infer_schema_length=None)
     section = tests_section(replace(record, tests=conform(frame, TESTS)))
     terms, variances = section.blocks
-    assert texts(terms) == [["x", "9.50", "1.00", "40.2", "0.004", "F, Kenward-Roger"]]
+    assert texts(terms) == [["x", "9.50", "1", "40.2", "0.004", "F, Kenward-Roger"]]
     assert texts(variances) == [["intercept", "4.00", "0.023", "½χ²₀ + ½χ²₁"]]
     assert "Kenward-Roger widens" in section.lead
     assert "Satterthwaite" not in section.lead
@@ -93,3 +101,40 @@ def test_the_ladder_of_a_singular_fit_is_shown_with_what_is_missing_left_open(re
         ["y ~ x + (x || g)", "ok", "no", "−10.00", "28.0"],
         ["y ~ x + (1 | g)", "failed", "–", "–", "–"],
     ]
+
+
+def derived(group, **numbers):
+    row = FIT | {"component": "derived", "term": "contextual_effect:x", "group": group, "estimate": 0.4}
+    return row | {"std_error": 0.1, "statistic": 4.0, "df": 12.3, "p_value": 0.002} | numbers
+
+
+def test_contextual_effects_of_every_level_are_shown_with_their_test(record):
+    study = record.study.model_copy(
+        update={"derive": tuple(Derivation.model_validate(part) for part in DERIVED)}
+    )
+    rows = [
+        FIT | {"component": "fixed", "term": term, "estimate": value, "std_error": 0.05}
+        for term, value in (("x_within", 0.5), ("x_mean", 0.9))
+    ]
+    rows += [derived("county", lower=0.2, upper=0.6), derived("state", estimate=-1.0)]
+    shown = replace(record, study=study, estimates=conform(pl.DataFrame(rows), ESTIMATES))
+    section = context_section(shown)
+    assert [row[2:] for row in texts(section.blocks[0])] == [
+        ["within", "0.500", "0.050", "", "", "", ""],
+        ["between", "0.900", "0.050", "", "", "", ""],
+        ["contextual (between − within)", "0.40", "0.10", "0.20 to 0.60", "4.00", "12.3", "0.002"],
+        ["contextual (between − within)", "−1.00", "0.10", "–", "4.00", "12.3", "0.002"],
+    ]
+    assert [row[1].detail for row in section.blocks[0].rows[-2:]] == ["by county", "by state"]
+    assert "12.3 df" in section.lead
+
+
+def test_a_known_error_leaves_no_residual_variance_to_show(folder, study):
+    models = study.models | {
+        "intercepts": study.models["intercepts"].model_copy(update={"sampling_error": "se"})
+    }
+    known = collect(folder, study.model_copy(update={"models": models}), "s")
+    assert set(known.estimates["component"]) == {"fixed", "sd"}
+    findings = " ".join(summary(known).findings)
+    assert "Beyond the known errors of the rows, counties differ with an SD of 0.328" in findings
+    assert "within" not in findings

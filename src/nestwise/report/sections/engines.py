@@ -6,7 +6,18 @@ import polars as pl
 
 from nestwise.names import several
 from nestwise.numbers import NOTHING, count, decimals_for, fixed, interval, say
-from nestwise.report.blocks import Block, Bullets, Cell, Fold, Note, Section, Table, Text, cells, figures
+from nestwise.report.blocks import (
+    Block,
+    Bullets,
+    Cell,
+    Note,
+    Section,
+    Table,
+    Text,
+    cells,
+    figures,
+    main_first,
+)
 from nestwise.report.record import ReportRecord
 from nestwise.report.words import VERDICTS, quantity
 
@@ -19,12 +30,12 @@ def engines_section(record: ReportRecord) -> Section | None:
         return None
     verified = _referee(record)
     blocks: list[Block] = [Text(verified)] if verified else []
-    for model in sorted(record.models, key=lambda model: model != record.main_model):
-        part = record.of_model(record.comparison, model)
-        if not part.is_empty():
-            inside = _one_model(record, model, part)
-            open_one = model == record.main_model
-            blocks += inside if open_one else [Fold(f"The same for {model}", tuple(inside))]
+    parts = {
+        model: _one_model(record, model, part)
+        for model in record.models
+        if not (part := record.of_model(record.comparison, model)).is_empty()
+    }
+    blocks += main_first(record, parts)
     return Section("engines", "Likelihood beside Bayes", _lead(record.comparison), tuple(blocks))
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from nestwise.compare.models import ModelTable, compare_models
 from nestwise.compare.nesting import Nesting
+from nestwise.compare.structures import structure_of
 from nestwise.names import several
 from nestwise.numbers import NOTHING, count, fixed, p_value, say
 from nestwise.report.blocks import Block, Bullets, Cell, Section, Table, cells
@@ -24,7 +25,8 @@ def comparison_section(record: ReportRecord) -> Section | None:
     if len(record.models) < 2 or record.fits.is_empty():
         return None
     wanted = record.study.compare.models
-    table = compare_models(record.fits, record.estimates, wanted)
+    structures = {model: structure_of(design) for model, design in record.designs.items()}
+    table = compare_models(record.fits, record.estimates, wanted, structures)
     if len(table.rows) < 2:
         return None
     rows = []
@@ -98,8 +100,8 @@ def _ratios(tests: Sequence[Nesting]) -> Table:
         head=("Model", "Statistic", "Parameters more", "p", "Null distribution"),
         rows=tuple(rows),
         align="lrrrl",
-        note="The smaller model is the larger one with parameters at zero. Tests are shown for models whose "
-        "likelihoods may be compared.",
+        note="The smaller model is the larger one with parameters fixed, most at zero. Tests are shown for "
+        "models whose likelihoods may be compared.",
     )
 
 

@@ -55,6 +55,30 @@ TERMS = (
         "Singular",
         "A variance estimated as zero, or a correlation as ±1: a result about the data, not an error.",
     ),
+    (
+        "MMRM",
+        "Mixed model for repeated measures: no random effects, but residuals of one subject that are "
+        "correlated between its visits, in the end with every variance and correlation free (unstructured).",
+    ),
+    (
+        "Degrees of freedom",
+        "How much the data say of the uncertainty itself; with few groups the t distribution has few of them "
+        "and intervals are wider. Satterthwaite, Kenward-Roger and between-within are ways to count them.",
+    ),
+    (
+        "Marginal mean",
+        "What the model expects at given levels of some variables, averaged evenly over other factors.",
+    ),
+    (
+        "AIC, BIC, conditional AIC",
+        "Fit paid for by parameters, lower is better; the conditional one counts what the groups' own "
+        "effects cost, and judges predictions for the groups at hand.",
+    ),
+    (
+        "Profile, bootstrap interval",
+        "Read off the likelihood with all other parameters following, or off refits of data drawn from the "
+        "model: both may be lopsided, as the uncertainty of a variance is.",
+    ),
     ("Posterior median, SD", "Centre and spread of what Bayes leaves possible after seeing the data."),
     (
         "MCSE",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from nestwise.compare.reading import noun
-from nestwise.names import plural
+from nestwise.names import plural, several
 from nestwise.numbers import NOTHING, count, fixed, interval, p_value, say, with_error
 from nestwise.report.blocks import Block, Cell, Section, Table, cells, figures, main_first
 from nestwise.report.record import ReportRecord
@@ -55,7 +55,7 @@ def _terms(part: pl.DataFrame, where: str) -> Table:
             cells(
                 row["term"],
                 say(row["statistic"]),
-                say(row["df_num"]),
+                NOTHING if row["df_num"] is None else f"{row['df_num']:g}",
                 NOTHING if row["df_den"] is None else fixed(row["df_den"], 1),
                 p_value(row["p_value"]),
                 null_distribution(row["reference"]) or NOTHING,
@@ -175,8 +175,9 @@ def _means(record: ReportRecord, part: pl.DataFrame, where: str, kind: str) -> T
         note += f" The first {MOST_ROWS} of {count(part.height)}; all in `{record.folder}/means.parquet`."
     level = part["level"].drop_nulls()
     covered = f"{level[0]:.0%} interval" if level.len() else "Interval"
+    over = several((part["grid"][0] or "").split(", "))
     return Table(
-        caption=f"{'Differences of marginal means' if difference else 'Marginal means'}, {where}",
+        caption=f"{'Differences of marginal means' if difference else 'Marginal means'} by {over}, {where}",
         head=("Difference" if difference else "Where", "Estimate", "SE", covered, "df")
         + (("p",) if difference else ()),
         rows=tuple(rows),

@@ -60,7 +60,11 @@ def _one_model(record: ReportRecord, model: str) -> list[Block]:
     writing = write(record.shapes[model])
     blocks.append(Mathematics(_equations(record, model, writing.equations)))
     design = record.designs.get(model, {})
-    said = (residual_words(design, column_names(record, model)), *grouping_words(record.study, design))
+    factors = grouping_words(record.study, design)
+    main_factors = grouping_words(record.study, record.designs.get(record.main_model, {}))
+    if model != record.main_model and factors == main_factors:
+        factors = ()  # said once, where the reader dwells
+    said = (residual_words(design, column_names(record, model)), *factors)
     blocks += [Text(sentence) for sentence in said if sentence]
     key = _key(record, model, writing.symbols)
     main = model == record.main_model

@@ -13,16 +13,15 @@ from nestwise.compare.reading import (
     noun,
     read_level2,
     read_slopes,
-    read_variance,
-    read_weight,
 )
 from nestwise.names import plural, several
-from nestwise.numbers import count, percent, with_error
+from nestwise.numbers import count, interval, say, with_error
 from nestwise.report.record import ReportRecord
 from nestwise.report.sections.engines import agreement
 from nestwise.report.sections.residuals import read_residuals
-from nestwise.report.sections.variance import answers, hashes
+from nestwise.report.sections.variance import answers, hashes, read_shares
 from nestwise.report.trial import read_trial
+from nestwise.vocabulary import INTERCEPT
 
 MOST_EFFECTS = 4
 
@@ -80,24 +79,34 @@ def _findings(record: ReportRecord) -> list[str]:
 
 def _where_the_variance_lies(record: ReportRecord, main: Answer) -> list[str]:
     """Of the main model and no other: shares of intercepts, shares averaged over slopes, or residuals."""
-    shares = " ".join(each.sentence for each in (*read_variance(main)[:1], *read_weight(main)))
-    if shares:
-        return [f"In `{main.model}`: {shares}" if len(record.models) > 1 else shares]
-    averaged = [
-        f"{percent(share)} lies between {plural(noun(record.study, group))}"
-        for group in main.varying()
-        if (share := main.value("derived", "variance_share", group)) is not None
-    ]
-    said = (
-        [
-            f"Of the variance that the predictors of `{main.model}` leave, {several(averaged)} and the rest "
-            "within them (averaged over the rows, since slopes vary)."
-        ]
-        if averaged
-        else []
-    )
+    if record.study.models[main.model].sampling_error is not None:
+        return _known_errors(record, main)
+    shares = read_shares(record, main)
+    said = [f"In `{main.model}`: {shares}" if len(record.models) > 1 else shares] if shares else []
     residuals = read_residuals(record, main.model)
-    return [*said, residuals] if residuals else said
+    return [*said, residuals] if residuals and not said else said
+
+
+def _known_errors(record: ReportRecord, main: Answer) -> list[str]:
+    """Mean and SD between groups where the error of each row is known and there is no residual variance."""
+    mean = main.row("fixed", INTERCEPT)
+    said = []
+    if mean is not None and main.fixed_terms() == (INTERCEPT,):
+        value, error = with_error(mean["estimate"], mean["std_error"])
+        covered = interval(mean["lower"], mean["upper"], mean["std_error"])
+        level = f"{record.study.compare.level:.0%}"
+        said.append(
+            f"The overall mean in `{main.model}` is {value} (SE {error}, {level} interval {covered})."
+        )
+    for group, terms in main.varying().items():
+        tau = main.row("sd", INTERCEPT, group) if INTERCEPT in terms else None
+        if tau is not None and tau["estimate"] is not None:
+            ends = "" if tau["upper"] is None else f" ({interval(tau['lower'], tau['upper'])})"
+            said.append(
+                f"Beyond the known errors of the rows, {plural(noun(record.study, group))} differ with an SD "
+                f"of {say(tau['estimate'])}{ends}."
+            )
+    return said
 
 
 def _effects(main: Answer) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from nestwise.compare.context import contextual, read_contextual
+from nestwise.compare.context import CONTEXTUAL, Contextual, contextual, read_contextual
 from nestwise.compare.reading import (
     Answer,
     answer,
@@ -17,13 +17,15 @@ from nestwise.compare.reading import (
     read_variance,
     read_weight,
 )
-from nestwise.names import several
-from nestwise.numbers import NOTHING, interval, p_value, percent, say, with_error
+from nestwise.names import plural, several
+from nestwise.numbers import NOTHING, fixed, interval, p_value, percent, say, with_error
 from nestwise.report.blocks import Block, Bullets, Cell, Heading, Section, Table, cells, figures
+from nestwise.report.covariance import kind_and_place
 from nestwise.report.record import ReportRecord
 from nestwise.report.words import engine_name, quantity, unit_of
 from nestwise.vocabulary import INTERCEPT
 
+CONTEXTUAL_EFFECT = "contextual (between − within)"
 DERIVED_COLUMNS = {
     "icc": "ICC",
     "variance_share": "Share between groups",
@@ -67,14 +69,37 @@ def variance_section(record: ReportRecord) -> Section | None:
 def _lead(record: ReportRecord, found: list[Answer]) -> str:
     main_last = sorted(found, key=lambda each: each.model == record.main_model)
     for each in reversed(main_last):
-        first = read_variance(each)
-        if first:
-            said = " ".join(reading.sentence for reading in (*first[:1], *read_weight(each)[:1]))
+        said = read_shares(record, each)
+        if said:
             return f"In `{each.model}`: {said}"
+    if all(terms == (INTERCEPT,) for each in found for terms in each.varying().values()):
+        return "The spread between groups, beside residuals that are not all of one variance."
     return (
         "With slopes that vary, how much groups differ depends on where one looks: the variance between "
         "them is "
         "not one number, and the SDs of intercept and slopes are given with their correlation."
+    )
+
+
+def read_shares(record: ReportRecord, each: Answer) -> str:
+    """Say which share of the variance lies between groups; "" where no residual variance is there to share.
+
+    Where slopes vary, the share is averaged over the rows.
+    """
+    found = [*read_variance(each)[:1], *read_weight(each)[:1]]
+    if found:
+        return " ".join(reading.sentence for reading in found)
+    averaged = [
+        f"{percent(share)} lies between {plural(noun(record.study, group))}"
+        for group in each.varying()
+        if (share := each.value("derived", "variance_share", group)) is not None
+    ]
+    if not averaged:
+        return ""
+    left = "variance" if each.fixed_terms() == (INTERCEPT,) else "variance the predictors leave"
+    return (
+        f"Of the {left}, {several(averaged)} and the rest within them (averaged over the rows, since slopes "
+        "vary)."
     )
 
 
@@ -100,10 +125,14 @@ def _sources(record: ReportRecord, each: Answer) -> list[tuple[Cell, ...]]:
     named = [
         row
         for row in each.estimates
-        if row["component"] in ("sd", "residual") and row["estimate"] is not None
+        if row["estimate"] is not None
+        and (row["component"] == "sd" or (row["component"] == "residual" and _is_sd(str(row["term"]))))
     ]
+    residuals = [row["term"] for row in named if row["component"] == "residual"]
     total = sum(row["estimate"] ** 2 for row in named)
-    shared = total > 0 and all(terms == (INTERCEPT,) for terms in each.varying().values())
+    only_intercepts = all(terms == (INTERCEPT,) for terms in each.varying().values())
+    # Several residual variances, or known ones, are no one variance that a share could be taken of.
+    shared = total > 0 and only_intercepts and residuals == ["sigma"]
     return [
         cells(
             each.model if place == 0 else "",
@@ -115,6 +144,10 @@ def _sources(record: ReportRecord, each: Answer) -> list[tuple[Cell, ...]]:
         )
         for place, row in enumerate(named)
     ]
+
+
+def _is_sd(term: str) -> bool:
+    return kind_and_place(term)[0] == "sigma"
 
 
 def _derived(record: ReportRecord) -> Table | None:
@@ -160,36 +193,76 @@ def context_section(record: ReportRecord) -> Section | None:
     """Within and between effects of the same covariate, where the study separates them."""
     rows, sentences = [], []
     for each in answers(record):
-        covariance = record.covariances.get((each.model, each.engine))
-        for part in contextual(each, covariance):
+        found = contextual(each, record.covariances.get((each.model, each.engine)))
+        for part in found:
             sentences.append(f"`{each.model}`: {read_contextual(record.study, part).sentence}")
-            for name, value, error in (
-                ("within", part.within, part.within_se),
-                ("between", part.between, part.between_se),
-                ("contextual (between − within)", part.contextual, part.contextual_se),
-            ):
-                estimate, shown = with_error(value, error)
-                p = p_value(part.p) if name.startswith("contextual") else ""
-                group = noun(record.study, part.group)
-                rows.append(
-                    cells(part.model, Cell(part.covariate, "", f"by {group}"), name, estimate, shown, p)
-                )
+            rows += _context_rows(record, part)
+        rows += _other_levels(record, each, {(part.covariate, part.group) for part in found})
     if not rows:
         return None
     table = Table(
         caption="Within, between and contextual effects",
-        head=("Model", "Covariate", "Effect", "Estimate", "SE", "p"),
+        head=("Model", "Covariate", "Effect", "Estimate", "SE", covered(record), "t", "df", "p"),
         rows=tuple(rows),
-        align="lllrrr",
-        note="The contextual effect is tested against zero by its SE and the normal distribution.",
+        align="lllrrrrrr",
+        note="The contextual effect is tested against zero with the degrees of freedom of its fit; without "
+        "any, by the normal distribution.",
     )
     lead = (
         "A covariate can act one way inside groups and another way across them; mixing the two is the "
         "ecological "
-        f"fallacy. {sentences[0].partition(': ')[2]}"
+        f"fallacy. {sentences[0].partition(': ')[2] if sentences else ''}"
     )
     blocks: list[Block] = [table]
     if len(sentences) > 1:
         blocks.append(Bullets(tuple(sentences)))
     blocks += figures(record.pictures_of("within_between"))
-    return Section("context", "Within is not between", lead, tuple(blocks))
+    return Section("context", "Within is not between", lead.strip(), tuple(blocks))
+
+
+def covered(record: ReportRecord) -> str:
+    """Head of a column of intervals."""
+    return f"{record.study.compare.level:.0%} interval"
+
+
+def _context_rows(record: ReportRecord, part: Contextual) -> list[tuple[Cell, ...]]:
+    """Within, between and contextual effect of one covariate, the last with its test."""
+    lines = []
+    name = Cell(part.covariate, "", f"by {noun(record.study, part.group)}")
+    for effect, value, error in (
+        ("within", part.within, part.within_se),
+        ("between", part.between, part.between_se),
+    ):
+        lines.append(cells(part.model, name, effect, *with_error(value, error), "", "", "", ""))
+    test = (
+        *with_error(part.contextual, part.contextual_se),
+        interval(part.lower, part.upper, part.contextual_se),
+        *_test(part.statistic, part.df, part.p),
+    )
+    return [*lines, cells(part.model, name, CONTEXTUAL_EFFECT, *test)]
+
+
+def _test(statistic: float | None, df: float | None, p: float | None) -> tuple[str, str, str]:
+    return say(statistic, 3), NOTHING if df is None else fixed(df, 1), p_value(p)
+
+
+def _other_levels(record: ReportRecord, each: Answer, shown: set[tuple[str, str]]) -> list[tuple[Cell, ...]]:
+    """Contextual effects that the engine tested and no pair of derived columns shows: higher levels."""
+    lines = []
+    for row in each.estimates:
+        if row["component"] != "derived" or not str(row["term"]).startswith(CONTEXTUAL):
+            continue
+        covariate, group = str(row["term"]).removeprefix(CONTEXTUAL), str(row["group"] or "")
+        if (covariate, group) in shown or row["estimate"] is None:
+            continue
+        lines.append(
+            cells(
+                each.model,
+                Cell(covariate, "", f"by {noun(record.study, group)}" if group else ""),
+                CONTEXTUAL_EFFECT,
+                *with_error(row["estimate"], row["std_error"]),
+                interval(row["lower"], row["upper"], row["std_error"]),
+                *_test(row["statistic"], row["df"], row["p_value"]),
+            )
+        )
+    return lines
