@@ -23,6 +23,7 @@ from nestwise.engines import fit_model
 HERE = Path(__file__).parent
 LIMIT = 600.0
 """Seconds after which a process is stopped."""
+OURS = "--ours"
 PEERS = {"glmer": "lme4 `glmer`, Laplace", "glmmTMB": "glmmTMB, Laplace"}
 NOTES = """\
 Seconds from the data in memory to estimates, standard errors and conditional modes, on one thread; `glmm` in
@@ -73,28 +74,32 @@ CASES = (
 )  # fmt: skip
 
 
-def ours(case: Case, file: Path) -> dict[str, Any]:
-    """The second of two fits."""
+def ours(name: str, file: str) -> None:
+    """The second of two fits, as JSON."""
+    (case,) = (case for case in CASES if case.name == name)
     model = Model(formula=case.formula, family=case.family, engines=("glmm",))
-    dataset = dataset_of(case.name, file, model, case.groups)
+    dataset = dataset_of(case.name, Path(file), model, case.groups)
     for _ in range(2):
         began = perf_counter()
         fit = fit_model(dataset, case.name, model, "glmm")
         took = perf_counter() - began
     points = fit.record.get("points") or [{"log_likelihood": None}]
-    return {
+    found = {
         "time": took,
         "log_likelihood": fit.log_likelihood,
         "laplace": points[0]["log_likelihood"],
         "method": fit.method,
         "status": str(fit.status),
     }
+    print(json.dumps(found))
 
 
-def peer(engine: str, case: Case, file: Path) -> dict[str, Any]:
-    """One fit in a process of its own."""
+def measured(engine: str, case: Case, file: Path) -> dict[str, Any]:
+    """One engine in a process of its own."""
     groups = ",".join(case.groups)
     command = ["Rscript", str(HERE / "glmer.R"), engine, str(file), case.formula, groups, case.family]
+    if engine == "glmm":
+        command = [sys.executable, str(HERE / "glmm.py"), OURS, case.name, str(file)]
     done = timed(command, env=one_thread(), limit=LIMIT)
     if done is None or done.code != 0:
         return {"failed": f"over {LIMIT:.0f}" if done is None else "failed"}
@@ -104,8 +109,8 @@ def peer(engine: str, case: Case, file: Path) -> dict[str, Any]:
 
 def rows_of(case: Case, file: Path) -> list[list[str]]:
     """A row an engine."""
-    own = ours(case, file)
-    found = {engine: peer(engine, case, file) for engine in PEERS if shutil.which("Rscript")}
+    own = measured("glmm", case, file)
+    found = {engine: measured(engine, case, file) for engine in PEERS if shutil.which("Rscript")}
     reference = found.get("glmer", {}).get("time")
     said = f"{own['log_likelihood']:.3f} ({own['laplace']:.3f})"
     ratio = f"{reference / own['time']:.2g}" if reference else ""
@@ -122,6 +127,9 @@ def rows_of(case: Case, file: Path) -> list[list[str]]:
 def main() -> None:
     """Run every engine on every case, or on those named."""
     chosen, rows = sys.argv[1:], []
+    if chosen[:1] == [OURS]:
+        ours(*chosen[1:])
+        return
     with tempfile.TemporaryDirectory() as folder:
         for case in [case for case in CASES if not chosen or case.name in chosen]:
             data = case.data()

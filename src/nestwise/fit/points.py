@@ -34,7 +34,7 @@ STABLE_LOG_LIKELIHOOD = 5e-3
 """By how much the log-likelihood may still move."""
 ROUGH = 1e-4
 """Decrement of the deviance at which the search with too few points ends."""
-FINE = 1e-9
+FINE = 1e-10
 """Decrement of the deviance at which the search proper ends."""
 
 
@@ -98,7 +98,8 @@ def optimise_glmm(rows: Rows, glm: PooledGlm, points: Sequence[int] = POINTS) ->
                 row = _row(deviance, moved.at, moved.value) | {"searched": False}
                 return _optimum(before[0], before[1].at, (*table, row), stable=True)
             here = moved
-        here = descend(deviance, here.at, here.inverse, ROUGH if each < FIRST_JUDGED else FINE)
+        passing = each < FIRST_JUDGED and each != ladder[-1]
+        here = descend(deviance, here.at, here.inverse, ROUGH if passing else FINE)
         table.append(_row(deviance, here.at, here.value))
         before = deviance, here
     assert before is not None
