@@ -51,11 +51,12 @@ by_clmm <- function(data, formula, link = "logit", points = 1) {
 variances_glmm <- function(varcorr) {
   matrices <- unclass(varcorr)
   sd <- unlist(lapply(unname(matrices), function(v) attr(v, "stddev")))
+  group <- rep(names(matrices), vapply(matrices, nrow, 1L))
   cor <- unlist(lapply(unname(matrices), function(v) {
     r <- attr(v, "correlation")
     r[lower.tri(r)]
   }))
-  list(sd = sd, cor = as.list(cor))
+  list(sd = sd, cor = as.list(cor), group = group)
 }
 
 record <- function(formula, family, link, points, program, covariance, fixed, std_error,
@@ -66,7 +67,7 @@ record <- function(formula, family, link, points, program, covariance, fixed, st
   list(
     formula = formula_of_data, family = family, link = link, points = points, program = program,
     fixed = list(term = names(fixed), estimate = unname(fixed), std_error = unname(std_error)),
-    sd = list(term = names(covariance$sd), estimate = unname(covariance$sd)), cor = covariance$cor,
+    sd = list(group = covariance$group, term = names(covariance$sd), estimate = unname(covariance$sd)), cor = covariance$cor,
     dispersion = dispersion, log_likelihood = log_likelihood, modes = first
   )
 }

@@ -16,10 +16,9 @@ import numpy as np
 
 from nestwise.arrays import FloatArray
 from nestwise.fit.approximation import Descended, Deviance, descend
-from nestwise.fit.glm import PooledGlm
+from nestwise.fit.glm import PooledGlm, Rows
 from nestwise.fit.search import Minimum, minimise, prove
-from nestwise.likelihood.grouped_rows import GroupedRows
-from nestwise.likelihood.quadrature import product_rule
+from nestwise.likelihood.crossed_rows import CrossedRows
 
 POINTS = (1, 5, 9, 15, 25, 35, 51)
 """Nodes in each dimension, in the order in which they are tried; 1 is Laplace's approximation."""
@@ -35,7 +34,7 @@ STABLE_LOG_LIKELIHOOD = 5e-3
 """By how much the log-likelihood may still move."""
 ROUGH = 1e-4
 """Decrement of the deviance at which the search with too few points ends."""
-FINE = 1e-9
+FINE = 1e-10
 """Decrement of the deviance at which the search proper ends."""
 
 
@@ -74,7 +73,7 @@ class Optimum:
         return self.minimum.at
 
 
-def optimise_glmm(rows: GroupedRows, glm: PooledGlm, points: Sequence[int] = POINTS) -> Optimum:
+def optimise_glmm(rows: Rows, glm: PooledGlm, points: Sequence[int] = POINTS) -> Optimum:
     """Maximise the likelihood with as many points as it takes.
 
     Parameters
@@ -86,8 +85,8 @@ def optimise_glmm(rows: GroupedRows, glm: PooledGlm, points: Sequence[int] = POI
     points : sequence of int
         Points in each dimension that may be tried, in increasing order; (1, 25) searches with 25 at once.
     """
-    q = rows.pattern.q
-    ladder = [each for each in points if each == points[0] or rows.n * each**q <= MOST_WORK]
+    crossed = isinstance(rows, CrossedRows)
+    ladder = [each for each in points if each == points[0] or (not crossed and rows.work(each) <= MOST_WORK)]
     here = _first(rows, glm)
     table: list[dict[str, Any]] = []
     before: tuple[Deviance, Descended] | None = None
@@ -99,7 +98,8 @@ def optimise_glmm(rows: GroupedRows, glm: PooledGlm, points: Sequence[int] = POI
                 row = _row(deviance, moved.at, moved.value) | {"searched": False}
                 return _optimum(before[0], before[1].at, (*table, row), stable=True)
             here = moved
-        here = descend(deviance, here.at, here.inverse, ROUGH if each < FIRST_JUDGED else FINE)
+        passing = each < FIRST_JUDGED and each != ladder[-1]
+        here = descend(deviance, here.at, here.inverse, ROUGH if passing else FINE)
         table.append(_row(deviance, here.at, here.value))
         before = deviance, here
     assert before is not None
@@ -116,7 +116,7 @@ def _optimum(
     return Optimum(deviance, minimum, stable, table, {**minimum.record, "points": deviance.points})
 
 
-def _first(rows: GroupedRows, glm: PooledGlm) -> Descended:
+def _first(rows: Rows, glm: PooledGlm) -> Descended:
     """The pooled model beside the best multiple of the identity, with the information there."""
     deviance = Deviance(rows, 1)
     identity = rows.pattern.elements(np.eye(rows.pattern.q))
@@ -130,9 +130,21 @@ def _first(rows: GroupedRows, glm: PooledGlm) -> Descended:
     best = int(np.argmin([value for value, _ in values]))
     information = 2 * deviance.information(starts[best])
     # few groups leave directions that their scores do not span: what rows alone would tell holds there
-    spread = np.full(starts[best].size, float(rows.J))
+    share = 1.0 if isinstance(rows, CrossedRows) else 0.1
+    spread = np.full(starts[best].size, float(rows.n))
+    spread[glm.beta.size : glm.beta.size + rows.pattern.k] = _groups_behind(rows)
     spread[: glm.beta.size] = 1 / np.maximum(np.diag(glm.covariance), 1e-12)
-    return Descended(starts[best], *values[best], _inverse(information + 0.1 * np.diag(spread)))
+    return Descended(starts[best], *values[best], _inverse(information + share * np.diag(spread)))
+
+
+def _groups_behind(rows: Rows) -> FloatArray:
+    """How many groups tell of each free element of L (k,)."""
+    if not isinstance(rows, CrossedRows):
+        return np.full(rows.pattern.k, float(rows.J))
+    of_column = np.empty(rows.pattern.q)
+    for columns, J in rows.factors:
+        of_column[list(columns)] = J
+    return np.asarray(of_column[rows.pattern.rows])
 
 
 def _inverse(hessian: FloatArray) -> FloatArray:
@@ -159,7 +171,7 @@ def _moved(deviance: Deviance, before: Descended) -> Descended:
     return Descended(before.at + step, value + float(gradient @ step) / 2, gradient, before.inverse)
 
 
-def _negligible(rows: GroupedRows, before: Descended, moved: Descended) -> bool:
+def _negligible(rows: Rows, before: Descended, moved: Descended) -> bool:
     p = rows.X.shape[0]
     to_formula = rows.T_X @ (moved.at[:p] - before.at[:p])
     std_error = np.sqrt(np.diag(rows.T_X @ (2 * before.inverse[:p, :p]) @ rows.T_X.T))
@@ -172,7 +184,7 @@ def _negligible(rows: GroupedRows, before: Descended, moved: Descended) -> bool:
     )
 
 
-def _sd(rows: GroupedRows, at: FloatArray) -> FloatArray:
+def _sd(rows: Rows, at: FloatArray) -> FloatArray:
     p, pattern = rows.X.shape[0], rows.pattern
     return np.asarray(np.sqrt(((rows.T_Z @ pattern.matrix(at[p : p + pattern.k])) ** 2).sum(axis=1)))
 
@@ -182,7 +194,7 @@ def _row(deviance: Deviance, at: FloatArray, value: float) -> dict[str, Any]:
     p, k = rows.X.shape[0], rows.pattern.k
     return {
         "points": deviance.points,
-        "nodes": int(product_rule(deviance.points, rows.pattern.q)[0].shape[0]),
+        "nodes": deviance.points**rows.pattern.q,
         "log_likelihood": -value / 2,
         "fixed": dict(zip(rows.names, (rows.T_X @ at[:p]).tolist(), strict=True)),
         "sd": _sd(rows, at).tolist(),

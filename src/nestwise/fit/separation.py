@@ -22,6 +22,8 @@ from nestwise.vocabulary import INTERCEPT
 FAR = 8.0
 """A linear predictor beyond this makes one look for separation: probabilities are hardly so small without."""
 TOLERANCE = 1e-7
+MOST_NUMBERS = 1_000_000
+"""With larger tables it is not asked which predictors are responsible: that takes a linear program each."""
 
 
 def separation_problems(design: Design, glm: PooledGlm) -> list[Problem]:
@@ -36,13 +38,15 @@ def separation_problems(design: Design, glm: PooledGlm) -> list[Problem]:
     """
     if design.family == "gamma":
         return []
-    if glm.converged and float(np.abs(glm.eta).max(initial=0)) < FAR:
+    # counts are separated where they are zero: only predictors that run to minus infinity tell of it
+    far = -glm.eta if design.family in ("poisson", "negative_binomial") else np.abs(glm.eta)
+    if glm.converged and float(far.max(initial=0)) < FAR:
         return []
     found = separated(design)
     if found is None:
         return []
     names, complete = found
-    listed = several([name for name in names if name != INTERCEPT] or list(names))
+    listed = several(names)
     how = "completely separates" if complete else "separates in part of the rows"
     what = f"{listed} {how} the values of {design.outcome}, so the likelihood has no maximum"
     way_out = (
@@ -66,13 +70,29 @@ def separated(design: Design) -> tuple[tuple[str, ...], bool] | None:
     along = _highest(gains.sum(axis=0), gains, fixed)
     if float((gains @ along).max(initial=0)) <= TOLERANCE:
         return None
-    moved = tuple(name for name, step in zip(names, along, strict=True) if abs(step) > TOLERANCE)
+    moved = _responsible(gains, fixed, along, names)
     if fixed.size:
         return moved, False
     # complete: every row gains; the least gain, one more unknown, can be made positive
     with_least = np.column_stack([gains, -np.ones(gains.shape[0])])
     least = _highest(np.eye(with_least.shape[1])[-1], with_least, np.empty((0, with_least.shape[1])))[-1]
     return moved, bool(least > TOLERANCE)
+
+
+def _responsible(
+    gains: FloatArray, fixed: FloatArray, along: FloatArray, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Names without which nothing is separated; all that move, where each of several would do alone."""
+    moved = [k for k, step in enumerate(along) if abs(step) > TOLERANCE and names[k] != INTERCEPT]
+    alone = []
+    for k in moved if gains.size <= MOST_NUMBERS else ():
+        rest = np.delete(gains, k, axis=1), np.delete(fixed, k, axis=1)
+        if (
+            not rest[0].shape[1]
+            or float((rest[0] @ _highest(rest[0].sum(axis=0), *rest)).max(initial=0)) <= TOLERANCE
+        ):
+            alone.append(names[k])
+    return tuple(alone or (names[k] for k in moved)) or (INTERCEPT,)
 
 
 def _highest(objective: FloatArray, gains: FloatArray, fixed: FloatArray) -> FloatArray:

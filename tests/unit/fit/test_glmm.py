@@ -152,7 +152,7 @@ def test_modes_follow_the_fixed_effects(binary):
         change[:2] = np.linalg.solve(T, step * np.eye(2)[i])
         up, down = (deviance.at(state.optimum.at + s * change).modes.u for s in (1, -1))
         expected = (L @ (up - down) / (2 * step))[:, state.rows.which].T
-        np.testing.assert_allclose(state.solution.b_on_beta[:, :, i], expected, atol=1e-6)
+        np.testing.assert_allclose(state.solution.effects[0].b_on_beta[:, :, i], expected, atol=1e-6)
 
 
 def test_order_of_rows_and_names_of_groups_do_not_matter(binary, make_design):
@@ -314,11 +314,19 @@ def test_refused_with_a_way_out(make_design, name):
     assert all(problem.way_out for problem in refusal.value.problems)
 
 
-def test_several_factors_are_refused(binary):
+def test_the_same_groups_twice_are_refused(binary):
     design = binary()
     other = replace(design.random[0], group="h")
-    with pytest.raises(Refusal, match="one grouping factor so far"):
+    with pytest.raises(Refusal, match="are the same groups"):
         fit_glmm(replace(design, random=(design.random[0], other)))
+
+
+def test_an_outcome_that_is_reproduced_is_refused(make_design):
+    """The shape of a gamma grows without bound."""
+    g, x = np.repeat(np.arange(10), 4), np.linspace(0, 1, 40)
+    y = np.exp(0.3 * np.sin(g) + x)
+    with pytest.raises(Refusal, match="reproduce y exactly"):
+        fit_glmm(design_of(make_design, y, g, "gamma", "log", {"x": x}))
 
 
 SEPARATED = {
@@ -342,6 +350,13 @@ def test_separation_is_named(make_design, name):
     assert found[1] is complete
     with pytest.raises(Refusal, match="has no maximum; leave x out"):
         fit_glmm(design)
+
+
+def test_only_the_predictor_that_separates_is_named(make_design):
+    rng = np.random.default_rng(1)
+    x, z = rng.normal(size=60), rng.normal(size=60)
+    design = design_of(make_design, x > 0.1, np.arange(60) % 6, fixed={"z": z, "x": x})
+    assert separated(design) == (("x",), True)
 
 
 def test_no_separation_without_one(binary):
@@ -375,3 +390,44 @@ def test_points_can_be_chosen(binary):
     assert optimum.points == 1
     assert optimum.minimum.converged
     assert not optimum.stable
+
+
+@pytest.fixture(scope="module")
+def crossed(make_design):
+    """20 persons by 15 items, one answer each."""
+    rng = np.random.default_rng(7)
+    person, item = np.repeat(np.arange(20), 15), np.tile(np.arange(15), 20)
+    x = rng.normal(size=300)
+    y = rng.poisson(
+        np.exp(0.4 + 0.3 * x + 0.6 * rng.normal(size=20)[person] + 0.4 * rng.normal(size=15)[item])
+    )
+    one = np.ones(300)
+    terms = (("person", person, {"(Intercept)": one}, True), ("item", item, {"(Intercept)": one}, True))
+    made = make_design(y, {"(Intercept)": one, "x": x}, *terms, family="poisson")
+    return replace(made, link="log", term_of=("(Intercept)", "x"))
+
+
+def test_crossed_factors_by_laplace(crossed):
+    """Named in the method; its unknown error is a check that fails, not a status."""
+    fit = fit_glmm(crossed)
+    assert fit.status is Status.OK
+    assert fit.method == "Laplace"
+    check = next(check for check in fit.checks if check.check == "quadrature_points")
+    assert not check.ok
+    assert any("Laplace" in warning for warning in fit.warnings)
+    sds = {row.group: row for row in fit.estimates if row.component == "sd"}
+    assert sds["person"].lower < 0.6 < sds["person"].upper
+    assert sds["item"].lower < 0.4 < sds["item"].upper
+    assert {test.group for test in fit.tests if test.test == "variance"} == {"person", "item"}
+    assert groups_frame(fit).height == 35
+    iccs = [row.estimate for row in fit.estimates if row.term == "icc"]
+    assert sum(iccs) < 1
+
+
+def test_nested_factor_without_variance_is_singular(crossed, make_design):
+    """A third factor that groups the persons at random."""
+    house = crossed.random[0].codes // 2
+    extra = replace(crossed.random[0], group="house", codes=house, labels=tuple(str(j) for j in range(10)))
+    fit = fit_glmm(replace(crossed, random=(*crossed.random, extra)))
+    assert fit.status in (Status.OK, Status.SINGULAR)
+    assert fit.log_likelihood >= fit_glmm(crossed).log_likelihood - 1e-7
