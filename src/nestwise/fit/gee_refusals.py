@@ -113,7 +113,8 @@ def refuse_separation(design: Design, state: GeeState) -> None:
         return
     names, complete = found
     listed = several([name for name in names if name != INTERCEPT] or list(names))
-    how = "completely separates" if complete else "separates in part of the rows"
+    verb = "separate" if " and " in listed else "separates"
+    how = f"completely {verb}" if complete else f"{verb} in part of the rows"
     what = f"{listed} {how} the values of {design.outcome}, so no estimate is finite"
     way_out = f"leave {listed} out, merge levels with few rows, or use the engine pymc"
     raise Refusal(Problem(what, design.formula, way_out))

@@ -26,6 +26,8 @@ MOST_STEPS = 200
 TOLERANCE = 1e-9
 """Largest step, in model-based standard errors, and change of alpha at which the search stops."""
 HALVINGS = 40
+LEAST_SHARE, SWINGS = 0.05, 0.3
+"""Smallest share of a step that is taken; part of the last step, taken back, at which the share is halved."""
 
 
 @dataclass(frozen=True)
@@ -138,9 +140,13 @@ def _search(
     design: Design, data: GeeData, working: Working, state: GeeState, *, tolerance: float
 ) -> GeeState:
     state = _moved(data, working, state.gamma)
+    before, share = np.zeros_like(state.gamma), 1.0
     for step in range(1, MOST_STEPS + 1):
         direction, size = _direction(design, working, state)
-        found = _possible_step(data, working, state.gamma, direction)
+        # coefficients and correlations that answer one another may swing: shorter steps come to rest
+        back = float(direction @ before) < -SWINGS * float(before @ before)
+        share, before = (max(share / 2, LEAST_SHARE) if back else min(1.2 * share, 1.0)), direction
+        found = _possible_step(data, working, state.gamma, share * direction)
         if found is None:
             return replace(state, steps=step)
         change = float(np.abs(found.alpha - state.alpha).max(initial=0.0))
