@@ -147,9 +147,7 @@ def _verdict(design: Design, working: Working, state: GeeState, covariance: GeeC
     way_out = "use fewer predictors or the usual link"
     if working.structure != "independence":
         way_out = f"choose `correlation: independence`, or {way_out}"
-    reason = (
-        f"The estimating equations were not solved, the estimates are where the search stopped: {way_out}."
-    )
+    reason = f"The estimating equations were not solved, and what is shown came nearest: {way_out}."
     said = {"reason": reason, "converged": False, "warnings": (reason, *warnings)}
     return {"status": Status.NOT_CONVERGED} | said
 

@@ -26,6 +26,10 @@ MOST_STEPS = 200
 TOLERANCE = 1e-9
 """Largest step, in model-based standard errors, and change of alpha at which the search stops."""
 HALVINGS = 40
+RUNAWAY = 1e6
+"""A step of so many standard errors leads nowhere."""
+SHORT = 0.25
+"""Largest share of a step in a second attempt."""
 LEAST_SHARE, SWINGS = 0.05, 0.3
 """Smallest share of a step that is taken; part of the last step, taken back, at which the share is halved."""
 
@@ -132,28 +136,42 @@ def solve_gee(design: Design, data: GeeData, working: Working) -> GeeState:
         If the columns lose their rank under the working weights.
     """
     independent = replace(working, structure="independence", names=(), pairs=working.pairs[:0])
-    state = _search(design, data, independent, _start(data), tolerance=1e-3 if working.names else TOLERANCE)
-    return _search(design, data, working, state, tolerance=TOLERANCE) if working.names else state
+    first = _search(design, data, independent, _start(data), tolerance=1e-3 if working.names else TOLERANCE)
+    if not working.names:
+        return first
+    found = _search(design, data, working, first, tolerance=TOLERANCE)
+    return found if found.converged else _search(design, data, working, first, longest=SHORT)
 
 
 def _search(
-    design: Design, data: GeeData, working: Working, state: GeeState, *, tolerance: float
+    design: Design,
+    data: GeeData,
+    working: Working,
+    state: GeeState,
+    *,
+    tolerance: float = TOLERANCE,
+    longest: float = 1.0,
 ) -> GeeState:
-    state = _moved(data, working, state.gamma)
-    before, share = np.zeros_like(state.gamma), 1.0
+    """Scoring with steps of at most a share of their length; where it fails, what came nearest."""
+    state = nearest = _moved(data, working, state.gamma)
+    before, share, least = np.zeros_like(state.gamma), longest, np.inf
     for step in range(1, MOST_STEPS + 1):
         direction, size = _direction(design, working, state)
+        if size < least:
+            least, nearest = size, state
         # coefficients and correlations that answer one another may swing: shorter steps come to rest
         back = float(direction @ before) < -SWINGS * float(before @ before)
-        share, before = (max(share / 2, LEAST_SHARE) if back else min(1.2 * share, 1.0)), direction
+        share, before = (max(share / 2, LEAST_SHARE) if back else min(1.2 * share, longest)), direction
         found = _possible_step(data, working, state.gamma, share * direction)
         if found is None:
-            return replace(state, steps=step)
+            return replace(nearest, steps=step)
         change = float(np.abs(found.alpha - state.alpha).max(initial=0.0))
         state = found
         if size < tolerance and change < tolerance:
             return replace(state, steps=step, converged=True)
-    return replace(state, steps=MOST_STEPS)
+        if size > RUNAWAY:
+            break
+    return replace(nearest, steps=step)
 
 
 def _start(data: GeeData) -> GeeState:
