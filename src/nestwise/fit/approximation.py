@@ -12,11 +12,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nestwise.arrays import FloatArray
-from nestwise.fit.glm import aux_of
-from nestwise.likelihood.grouped_rows import GroupedRows
+from nestwise.fit.glm import Rows, aux_of
+from nestwise.likelihood.crossed_rows import CrossedRows
+from nestwise.likelihood.laplace import CrossedApproximation, laplace
 from nestwise.likelihood.quadrature import Approximation, approximate
 
+Found = Approximation | CrossedApproximation
+"""What an evaluation gives: the value, its gradient and the modes."""
+
 MOST_STEPS = 200
+LONGEST_STEP = 1.5
+"""Most a parameter moves at once: standardised columns make 1.5 far on the scale of a link."""
 STEEP = 1e-4
 """Share of the decrease a step promises that it must keep (Armijo)."""
 
@@ -27,15 +33,15 @@ class Deviance:
 
     Attributes
     ----------
-    rows : GroupedRows
+    rows : GroupedRows or CrossedRows
         The data.
     points : int
-        Nodes in each dimension.
+        Nodes in each dimension; 1 with several factors.
     evaluations : int
         How often it was evaluated.
     """
 
-    rows: GroupedRows
+    rows: Rows
     points: int
     evaluations: int = 0
     last_modes: FloatArray | None = field(default=None, repr=False)
@@ -45,18 +51,24 @@ class Deviance:
         p, pattern = self.rows.X.shape[0], self.rows.pattern
         return x[:p], pattern.matrix(x[p : p + pattern.k]), x[p + pattern.k :]
 
-    def at(self, x: FloatArray, *, scores: bool = False) -> Approximation:
-        """The approximation itself."""
-        beta, L, raw = self.parts(x)
+    def evaluate(self, beta: FloatArray, L: FloatArray, raw: FloatArray) -> Found:
+        """The approximation at any square L (q, q)."""
         aux = aux_of(self.rows.given, raw)[0]
-        with np.errstate(over="ignore", invalid="ignore"):
-            found = approximate(self.rows, beta, L, aux, self.points, self.last_modes, scores=scores)
         self.evaluations += 1
-        if np.isfinite(found.modes.u).all():
-            self.last_modes = found.modes.u
+        found: Found
+        with np.errstate(over="ignore", invalid="ignore"):
+            if isinstance(self.rows, CrossedRows):
+                found = laplace(self.rows, beta, L, aux, self.last_modes)
+            else:
+                found = approximate(self.rows, beta, L, aux, self.points, self.last_modes)
+        self.last_modes = found.modes.u
         return found
 
-    def gradient(self, x: FloatArray, found: Approximation) -> FloatArray:
+    def at(self, x: FloatArray) -> Found:
+        """The approximation at x (k,)."""
+        return self.evaluate(*self.parts(x))
+
+    def gradient(self, x: FloatArray, found: Found) -> FloatArray:
         """Derivatives of the log-likelihood by x."""
         jacobian = aux_of(self.rows.given, self.parts(x)[2])[1]
         of_L = self.rows.pattern.elements(found.L)
@@ -68,12 +80,16 @@ class Deviance:
         return -2 * found.value, -2 * self.gradient(x, found)
 
     def information(self, x: FloatArray) -> FloatArray:
-        """Outer products of the groups' gradients: an approximation of half the Hessian."""
-        found = self.at(x, scores=True)
+        """Outer products of the groups' gradients, about half the Hessian; 0 with several factors."""
+        if isinstance(self.rows, CrossedRows):
+            return np.zeros((x.size, x.size))
+        beta, L, raw = self.parts(x)
+        aux = aux_of(self.rows.given, raw)[0]
+        found = approximate(self.rows, beta, L, aux, self.points, self.last_modes, scores=True)
         p, pattern = self.rows.X.shape[0], self.rows.pattern
         q2 = pattern.q**2
         of_L = found.scores[p : p + q2].reshape(pattern.q, pattern.q, -1)[pattern.rows, pattern.cols]
-        jacobian = aux_of(self.rows.given, self.parts(x)[2])[1]
+        jacobian = aux_of(self.rows.given, raw)[1]
         scores = np.concatenate([found.scores[:p], of_L, jacobian.T @ found.scores[p + q2 :]])
         return np.asarray((scores * self.rows.repeats) @ scores.T)
 
@@ -126,6 +142,9 @@ def descend(objective: Deviance, at: FloatArray, inverse: FloatArray, tolerance:
         if promised < tolerance:
             break
         step = -here.inverse @ here.gradient
+        far = float(np.abs(step).max())
+        if far > LONGEST_STEP:
+            step, promised = step * (LONGEST_STEP / far), promised * (LONGEST_STEP / far)
         ahead = _shortened(objective, here, step, promised)
         if ahead is None:
             break

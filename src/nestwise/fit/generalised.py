@@ -9,11 +9,14 @@ import numpy as np
 
 from nestwise.arrays import FloatArray
 from nestwise.design.record import Design
-from nestwise.fit.glm import aux_of
+from nestwise.fit.glm import Rows, aux_of
 from nestwise.fit.optimise import SINGULAR_TOLERANCE
 from nestwise.fit.points import Optimum
+from nestwise.fit.solution import FactorEffects
+from nestwise.likelihood.crossed_rows import CrossedRows
+from nestwise.likelihood.factorisation import solve
 from nestwise.likelihood.families import DISPERSION
-from nestwise.likelihood.grouped_rows import GroupedRows
+from nestwise.likelihood.laplace import CrossedModes, group_covariances
 from nestwise.likelihood.modes import Modes
 
 FLAT = 1e-9
@@ -37,15 +40,14 @@ class GlmmSolution:
     aux, cov_aux : ndarray (a,), (a, a)
         Thresholds, or the logarithm of the dispersion, and their covariance.
     covariance_names, covariance : tuple of str and ndarray
-        Joint covariance of the fixed effects, the elements of Sigma (`var:x`, `cov:x:z`) and `aux`.
+        Joint covariance of the fixed effects, the elements of Sigma (`var:g:x`, `cov:g:x:z`) and `aux`.
     log_likelihood : float
         With all constants.
     n_parameters : int
         All of them.
-    b, b_cov : ndarray (J, q), (J, q, q)
-        Conditional modes of the random effects and the inverse curvature there.
-    b_on_beta : ndarray (J, q, p)
-        How the modes follow the fixed effects.
+    effects : tuple of FactorEffects
+        Of each grouping factor: conditional modes, the inverse curvature there, and how the modes follow the
+        fixed effects.
     singular : bool
         Whether Sigma has lost rank, judged on standardised columns.
     """
@@ -61,9 +63,7 @@ class GlmmSolution:
     covariance: FloatArray
     log_likelihood: float
     n_parameters: int
-    b: FloatArray
-    b_cov: FloatArray
-    b_on_beta: FloatArray
+    effects: tuple[FactorEffects, ...]
     singular: bool
 
     @property
@@ -72,14 +72,14 @@ class GlmmSolution:
         return np.asarray(np.sqrt(np.diag(self.Sigma)))
 
 
-def solution_of(design: Design, rows: GroupedRows, optimum: Optimum) -> GlmmSolution:
+def solution_of(design: Design, rows: Rows, optimum: Optimum) -> GlmmSolution:
     """Translate an optimum.
 
     Parameters
     ----------
     design : Design
         The model.
-    rows : GroupedRows
+    rows : GroupedRows or CrossedRows
         Its data.
     optimum : Optimum
         Where the search ended.
@@ -92,7 +92,6 @@ def solution_of(design: Design, rows: GroupedRows, optimum: Optimum) -> GlmmSolu
     jacobian, names = _jacobian(design, rows, L, raw)
     covariance = jacobian @ (2 * inverse_information(optimum.minimum.hessian)) @ jacobian.T
     aux, _ = aux_of(rows.given, raw)
-    b, b_cov, b_on_beta = _effects(rows, found.modes, root)
     return GlmmSolution(
         names=rows.names,
         beta=rows.T_X @ beta,
@@ -105,9 +104,7 @@ def solution_of(design: Design, rows: GroupedRows, optimum: Optimum) -> GlmmSolu
         covariance=covariance,
         log_likelihood=-optimum.minimum.value / 2,
         n_parameters=optimum.at.size,
-        b=b,
-        b_cov=b_cov,
-        b_on_beta=b_on_beta,
+        effects=_effects(design, rows, found.modes, L),
         singular=bool(np.linalg.svd(L, compute_uv=False)[-1] < SINGULAR_TOLERANCE),
     )
 
@@ -120,11 +117,12 @@ def inverse_information(hessian: FloatArray) -> FloatArray:
 
 
 def _jacobian(
-    design: Design, rows: GroupedRows, L: FloatArray, raw: FloatArray
+    design: Design, rows: Rows, L: FloatArray, raw: FloatArray
 ) -> tuple[FloatArray, tuple[str, ...]]:
     """Derivatives of (beta, Sigma, aux) in the formula's units by the parameters of the search."""
     p, k, a, q = rows.X.shape[0], rows.pattern.k, raw.size, L.shape[0]
     varying = design.varying
+    group = [term.group for term in design.random for _ in term.names]
     free = rows.pattern.matrix(np.ones(k)) @ rows.pattern.matrix(np.ones(k)).T > 0
     places = [(i, j) for j in range(q) for i in range(j, q) if free[i, j]]
     jacobian = np.zeros((p + len(places) + a, p + k + a))
@@ -134,7 +132,10 @@ def _jacobian(
         change = change + change.T
         jacobian[p : p + len(places), p + column] = [change[place] for place in places]
     jacobian[p + len(places) :, p + k :] = aux_of(rows.given, raw)[1]
-    spread = (f"var:{varying[i]}" if i == j else f"cov:{varying[j]}:{varying[i]}" for i, j in places)
+    spread = (
+        f"var:{group[i]}:{varying[i]}" if i == j else f"cov:{group[i]}:{varying[j]}:{varying[i]}"
+        for i, j in places
+    )
     return jacobian, (*rows.names, *spread, *_aux_names(design, a))
 
 
@@ -145,14 +146,40 @@ def _aux_names(design: Design, a: int) -> tuple[str, ...]:
     return (DISPERSION[design.family],) if a else ()
 
 
-def _effects(rows: GroupedRows, modes: Modes, root: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _effects(
+    design: Design, rows: Rows, modes: Modes | CrossedModes, L: FloatArray
+) -> tuple[FactorEffects, ...]:
     """Modes, their covariances and their derivatives by beta, of every group of the design."""
+    if isinstance(rows, CrossedRows):
+        assert isinstance(modes, CrossedModes)
+        return _crossed_effects(design, rows, modes, L)
+    assert isinstance(modes, Modes)
+    root, factor = rows.T_Z @ L, design.factors[0]
     half = np.einsum("rs,stj->jrt", root, modes.C)
     cov = half @ half.swapaxes(1, 2)
     slope = rows.by_group(rows.Z[:, None, :] * (rows.X * modes.at.d2))
     # db/dbeta = L H^-1 L'Z' diag(d2) X, with L L' and Z in working columns and back
-    to_working = np.linalg.pinv(rows.T_Z)
-    on_beta = np.einsum("jrs,st,tpj->jrp", cov, to_working.T, slope, optimize=True)
-    back = np.linalg.pinv(rows.T_X) if rows.T_X.size else rows.T_X
-    b = (root @ modes.u).T
-    return b[rows.which], cov[rows.which], (on_beta @ back)[rows.which]
+    on_beta = np.einsum("jrs,st,tpj->jrp", cov, np.linalg.inv(rows.T_Z).T, slope, optimize=True)
+    b, at = (root @ modes.u).T, rows.which
+    on_beta = on_beta @ _inverse_or_empty(rows.T_X)
+    return (FactorEffects(factor.group, factor.columns, b[at], cov[at], on_beta[at]),)
+
+
+def _crossed_effects(
+    design: Design, rows: CrossedRows, modes: CrossedModes, L: FloatArray
+) -> tuple[FactorEffects, ...]:
+    roots = rows.blocks(L)
+    slope = rows.apply([root.T for root in roots], rows.Z.T @ (rows.X * modes.at.d2).T)
+    follow = solve(rows.elimination, modes.root, slope) @ _inverse_or_empty(rows.T_X)
+    found = []
+    for f, (factor, inverse) in enumerate(zip(design.factors, group_covariances(rows, modes), strict=True)):
+        root = rows.T_Z[np.ix_(factor.columns, factor.columns)] @ roots[f]
+        b = (root @ rows.by_factor(modes.u, f))[:, :, 0]
+        cov = root @ inverse @ root.T
+        on_beta = root @ rows.by_factor(follow, f)
+        found.append(FactorEffects(factor.group, factor.columns, b, cov, on_beta))
+    return tuple(found)
+
+
+def _inverse_or_empty(T: FloatArray) -> FloatArray:
+    return np.linalg.inv(T) if T.size else T

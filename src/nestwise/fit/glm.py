@@ -12,8 +12,12 @@ import numpy as np
 
 from nestwise.arrays import FloatArray
 from nestwise.fit.search import Minimum, minimise
+from nestwise.likelihood.crossed_rows import CrossedRows
 from nestwise.likelihood.families import Responses, density
 from nestwise.likelihood.grouped_rows import GroupedRows
+
+Rows = GroupedRows | CrossedRows
+"""Data of one grouping factor, or of several."""
 
 DECREMENT = 1e-12
 """Newton's steps end once they promise to raise the log-likelihood by less than this."""
@@ -66,7 +70,7 @@ def raw_of(given: Responses, aux: FloatArray) -> FloatArray:
     return aux if given.family != "ordinal" else np.append(aux[0], np.log(np.diff(aux)))
 
 
-def fit_glm(rows: GroupedRows) -> PooledGlm:
+def fit_glm(rows: Rows) -> PooledGlm:
     """Fit the generalised linear model of the rows, groups ignored.
 
     Parameters
@@ -74,7 +78,7 @@ def fit_glm(rows: GroupedRows) -> PooledGlm:
     rows : GroupedRows
         The data.
     """
-    given, weights = rows.given, rows.repeats[rows.codes]
+    given, weights = rows.given, rows.counts
     beta, raw = _start(rows, weights)
     beta, converged = _newton(rows, beta, aux_of(given, raw)[0], weights)
     if raw.size:
@@ -88,7 +92,7 @@ def fit_glm(rows: GroupedRows) -> PooledGlm:
     )
 
 
-def _start(rows: GroupedRows, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _start(rows: Rows, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Least squares on the linked outcome, moved away from its limits; moments of the rest."""
     from scipy.special import logit, ndtri
 
@@ -112,9 +116,7 @@ def _start(rows: GroupedRows, weights: FloatArray) -> tuple[FloatArray, FloatArr
     return beta, np.zeros(given.n_aux)
 
 
-def _newton(
-    rows: GroupedRows, beta: FloatArray, aux: FloatArray, weights: FloatArray
-) -> tuple[FloatArray, bool]:
+def _newton(rows: Rows, beta: FloatArray, aux: FloatArray, weights: FloatArray) -> tuple[FloatArray, bool]:
     """Newton steps for beta, halved where the likelihood falls."""
 
     def at(beta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
@@ -146,7 +148,7 @@ def _newton(
     return beta, False
 
 
-def _with_aux(rows: GroupedRows, beta: FloatArray, raw: FloatArray, weights: FloatArray) -> Minimum:
+def _with_aux(rows: Rows, beta: FloatArray, raw: FloatArray, weights: FloatArray) -> Minimum:
     """Coefficients and auxiliary parameters together."""
     p = beta.size
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from nestwise.design.record import Design
-from nestwise.errors import Refusal
+from nestwise.errors import Problem, Refusal
 from nestwise.fit.chi_bar import mixture_p_value
 from nestwise.fit.dispersion import dispersion_checks
 from nestwise.fit.generalised import GlmmSolution, solution_of
-from nestwise.fit.glm import PooledGlm, fit_glm
+from nestwise.fit.glm import PooledGlm, Rows, fit_glm
 from nestwise.fit.glmm_profile import covariance_intervals
 from nestwise.fit.glmm_refusals import glmm_problems
 from nestwise.fit.glmm_table import (
@@ -26,11 +26,13 @@ from nestwise.fit.glmm_table import (
 )
 from nestwise.fit.inference import information
 from nestwise.fit.latent import latent_rows
-from nestwise.fit.points import Optimum, optimise_glmm
+from nestwise.fit.points import POINTS, Optimum, optimise_glmm
 from nestwise.fit.refusals import refuse
 from nestwise.fit.separation import separation_problems
 from nestwise.fit.variance_tests import without
-from nestwise.likelihood.grouped_rows import GroupedRows, grouped_rows
+from nestwise.likelihood.crossed_rows import CrossedRows, crossed_rows
+from nestwise.likelihood.grouped_rows import grouped_rows
+from nestwise.likelihood.modes import ModesNotFound
 from nestwise.results import Check, Fit, Status, Test
 from nestwise.vocabulary import FEW_GROUPS, INTERCEPT
 
@@ -46,7 +48,7 @@ class GlmmState:
 
     Attributes
     ----------
-    rows : GroupedRows
+    rows : GroupedRows or CrossedRows
         The data as the likelihood reads them.
     glm : PooledGlm
         The model without groups.
@@ -56,7 +58,7 @@ class GlmmState:
         Estimates.
     """
 
-    rows: GroupedRows
+    rows: Rows
     glm: PooledGlm
     optimum: Optimum
     solution: GlmmSolution
@@ -71,11 +73,21 @@ def solve_glmm(design: Design) -> GlmmState:
         See `glmm_refusals` and `separation`.
     """
     refuse(glmm_problems(design))
-    rows = grouped_rows(design)
+    rows = rows_of(design)
     glm = fit_glm(rows)
     refuse(separation_problems(design, glm))
-    optimum = optimise_glmm(rows, glm)
+    try:
+        optimum = optimise_glmm(rows, glm)
+    except ModesNotFound as error:
+        what = f"the likelihood cannot be calculated where it is highest: {error}"
+        way_out = f"look for predictors or groups that reproduce {design.outcome} exactly"
+        raise Refusal(Problem(what, design.formula, way_out)) from error
     return GlmmState(rows, glm, optimum, solution_of(design, rows, optimum))
+
+
+def rows_of(design: Design) -> Rows:
+    """The data as the likelihood reads them: by group with one factor, all together with several."""
+    return grouped_rows(design) if len(design.factors) == 1 else crossed_rows(design)
 
 
 def fit_glmm(design: Design, level: float = 0.95) -> Fit:
@@ -84,7 +96,8 @@ def fit_glmm(design: Design, level: float = 0.95) -> Fit:
     Parameters
     ----------
     design : Design
-        Binomial, Poisson, negative binomial, gamma or ordinal, one grouping factor.
+        Binomial, Poisson, negative binomial, gamma or ordinal; with one grouping factor by quadrature, with
+        several, nested or crossed, by Laplace's approximation.
     level : float
         Coverage of the intervals.
 
@@ -115,7 +128,7 @@ def fit_glmm(design: Design, level: float = 0.95) -> Fit:
         method=method_name(optimum.points),
         status=status,
         reason=reason,
-        converged=optimum.minimum.converged and optimum.stable,
+        converged=optimum.minimum.converged and (optimum.stable or isinstance(rows, CrossedRows)),
         singular=solution.singular,
         **information(solution.log_likelihood, solution.n_parameters, design.n),
         warnings=warnings,
@@ -155,14 +168,15 @@ def _record(state: GlmmState) -> dict[str, Any]:
 
 
 def _verdict(design: Design, state: GlmmState) -> tuple[Status, str | None]:
-    optimum, solution, group = state.optimum, state.solution, design.random[0].group
+    optimum, solution = state.optimum, state.solution
+    group = " and ".join(factor.group for factor in design.factors)
     if not optimum.minimum.converged:
         return Status.NOT_CONVERGED, (
             f"The search for the optimum ended without satisfying the criteria (gradient "
             f"{optimum.record['gradient_norm']:.2g}); let fewer coefficients vary by {group}, or use the "
             "engine pymc."
         )
-    if not optimum.stable:
+    if not optimum.stable and not isinstance(state.rows, CrossedRows):
         return Status.NOT_CONVERGED, (
             f"With {optimum.points} quadrature points in each dimension the estimates still change with "
             f"their number, so that none is to be trusted; let fewer coefficients vary by {group}, or "
@@ -189,18 +203,28 @@ def _verdict(design: Design, state: GlmmState) -> tuple[Status, str | None]:
 
 def _warnings(design: Design, optimum: Optimum) -> tuple[str, ...]:
     found = []
-    J, group = design.random[0].n_groups, design.random[0].group
-    if J < FEW_GROUPS:
+    for factor in design.factors:
+        J, group = factor.n_groups, factor.group
+        if J >= FEW_GROUPS:
+            continue
         found.append(
             f"The factor {group} has {J} groups, fewer than {FEW_GROUPS}: maximum likelihood underestimates "
             "their standard deviation, and z tests reject too often."
         )
     if optimum.points == 1:
-        found.append("Laplace's approximation was not held against more quadrature points.")
+        found.append(
+            "Laplace's approximation was not held against more quadrature points, which takes one grouping "
+            "factor: with few rows a group and a binary outcome it can be far off."
+        )
     return tuple(found)
 
 
 def _quadrature_check(optimum: Optimum) -> Check:
+    if len(optimum.table) == 1:
+        advice = (
+            "Laplace's approximation is all there is with several grouping factors: its error is unknown."
+        )
+        return Check("quadrature_points", float(optimum.points), None, ok=False, advice=advice)
     first, last = optimum.table[0], optimum.table[-1]
     moved = abs(last["log_likelihood"] - first["log_likelihood"])
     words = f"From {first['points']} to {last['points']} points the log-likelihood moved by {moved:.3g}"
@@ -238,7 +262,8 @@ def _variance_tests(design: Design, state: GlmmState) -> tuple[Test, ...]:
 def _smaller(design: Design, state: GlmmState) -> float:
     """Log-likelihood of a model with one coefficient less that varies, points as stable as its own."""
     try:
-        rows = grouped_rows(design)
+        rows = rows_of(design)
     except Refusal:
         return state.solution.log_likelihood
-    return -optimise_glmm(rows, state.glm).minimum.value / 2
+    points = (1,) if isinstance(state.rows, CrossedRows) else POINTS
+    return -optimise_glmm(rows, state.glm, points).minimum.value / 2

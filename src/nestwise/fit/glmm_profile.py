@@ -19,10 +19,10 @@ from nestwise.arrays import FloatArray
 from nestwise.design.record import Design
 from nestwise.fit.approximation import Deviance
 from nestwise.fit.generalised import GlmmSolution
+from nestwise.fit.glm import Rows, aux_of
 from nestwise.fit.limits import Interval, Quantity, Value, limits
 from nestwise.fit.optimise import triangular
 from nestwise.fit.points import Optimum
-from nestwise.likelihood.grouped_rows import GroupedRows
 
 MOST_WORK = 3e5
 """Rows times nodes beyond which profiles, of some hundred evaluations each, are left out."""
@@ -35,7 +35,7 @@ Key = tuple[str, ...]
 
 
 def covariance_intervals(
-    design: Design, rows: GroupedRows, optimum: Optimum, solution: GlmmSolution, level: float
+    design: Design, rows: Rows, optimum: Optimum, solution: GlmmSolution, level: float
 ) -> tuple[Mapping[Key, Interval], str | None]:
     """Intervals of all standard deviations and correlations, and what to say of them.
 
@@ -55,13 +55,13 @@ def covariance_intervals(
     """
     if not optimum.minimum.converged:
         return {}, None
-    if rows.n * optimum.points**rows.pattern.q <= MOST_WORK:
+    if rows.work(optimum.points) <= MOST_WORK:
         return _profiles(design, rows, optimum, level), None
     if solution.singular:
         return {}, None
     note = (
-        "Intervals of standard deviations are Wald intervals on the log scale: with so many rows profiles "
-        "take longer than the fit, and the two hardly differ."
+        "Intervals of standard deviations are Wald intervals on the log scale: with so many rows or points "
+        "profiles would take longer than the fit."
     )
     return _wald(design, solution, level), note
 
@@ -75,13 +75,13 @@ def _wald(design: Design, solution: GlmmSolution, level: float) -> dict[Key, Int
     start = 0
     for term in design.random:
         for i, name in enumerate(term.names):
-            var, place = solution.Sigma[start + i, start + i], at[f"var:{name}"]
+            var, place = solution.Sigma[start + i, start + i], at[f"var:{term.group}:{name}"]
             half = z * np.sqrt(solution.covariance[place, place]) / (2 * var)
             sd = np.sqrt(var)
             found["sd", term.group, name] = Interval(sd * np.exp(-half), sd * np.exp(half))
             for k in range(i) if term.correlated else ():
                 other = term.names[k]
-                places = [place, at[f"var:{other}"], at[f"cov:{other}:{name}"]]
+                places = [place, at[f"var:{term.group}:{other}"], at[f"cov:{term.group}:{other}:{name}"]]
                 var_k, cov = solution.Sigma[start + k, start + k], solution.Sigma[start + i, start + k]
                 r = cov / np.sqrt(var * var_k)
                 slope = np.array([-r / (2 * var), -r / (2 * var_k), 1 / np.sqrt(var * var_k)])
@@ -93,7 +93,7 @@ def _wald(design: Design, solution: GlmmSolution, level: float) -> dict[Key, Int
     return found
 
 
-def _profiles(design: Design, rows: GroupedRows, optimum: Optimum, level: float) -> dict[Key, Interval]:
+def _profiles(design: Design, rows: Rows, optimum: Optimum, level: float) -> dict[Key, Interval]:
     from scipy.special import ndtri
 
     rise = float(ndtri((1 + level) / 2) ** 2)
@@ -123,7 +123,7 @@ def _profiles(design: Design, rows: GroupedRows, optimum: Optimum, level: float)
 class _Unit:
     """The optimum as profiles start from it."""
 
-    def __init__(self, rows: GroupedRows, optimum: Optimum) -> None:
+    def __init__(self, rows: Rows, optimum: Optimum) -> None:
         self.rows = rows
         self.deviance = Deviance(rows, optimum.points)
         self.beta, self.L, self.raw = self.deviance.parts(optimum.at)
@@ -141,13 +141,9 @@ class _Unit:
 
     def evaluate(self, others: FloatArray, L: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Deviance, its gradient by `others` and by every element of L (q, q)."""
-        from nestwise.fit.glm import aux_of
-        from nestwise.likelihood.quadrature import approximate
-
         p = self.beta.size
-        aux, jacobian = aux_of(self.rows.given, others[p:])
-        found = approximate(self.rows, others[:p], L, aux, self.deviance.points, self.deviance.last_modes)
-        self.deviance.last_modes = found.modes.u
+        found = self.deviance.evaluate(others[:p], L, others[p:])
+        jacobian = aux_of(self.rows.given, others[p:])[1]
         by_others = np.concatenate([found.beta, jacobian.T @ found.aux])
         return -2 * found.value, -2 * by_others, -2 * found.L
 

@@ -8,7 +8,7 @@ from nestwise.arrays import BoolArray, IntArray
 from nestwise.design.membership import row_list
 from nestwise.design.record import Design
 from nestwise.errors import Problem
-from nestwise.fit.refusals import lmm_only_problems
+from nestwise.fit.refusals import lmm_only_problems, same_groups
 from nestwise.likelihood.families import LINKS_OF
 from nestwise.names import several
 
@@ -71,11 +71,12 @@ def outcome_problems(design: Design) -> list[Problem]:
 
 def _group_problems(design: Design) -> list[Problem]:
     problems, where = [], design.formula
-    groups = [factor.group for factor in design.factors]
-    if len(groups) > 1:
-        what = f"`glmm` takes one grouping factor so far, and the model has {several(groups)}"
-        way_out = "keep the random effects of one factor and enter the others as fixed effects"
-        problems.append(Problem(what, where, way_out))
+    for i, first in enumerate(design.factors):
+        for second in design.factors[i + 1 :]:
+            both = set(first.names) & set(second.names)
+            if both and same_groups(first, second):
+                what = f"{first.group} and {second.group} are the same groups, and {min(both)} varies by both"
+                problems.append(Problem(what, where, "keep one of the two terms"))
     for factor in design.factors:
         twice = sorted({name for name in factor.names if factor.names.count(name) > 1})
         if twice:

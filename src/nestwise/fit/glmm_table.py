@@ -12,13 +12,14 @@ import polars as pl
 from nestwise.arrays import FloatArray
 from nestwise.design.record import Design
 from nestwise.fit.generalised import GlmmSolution
-from nestwise.fit.glm import PooledGlm
+from nestwise.fit.glm import PooledGlm, Rows
 from nestwise.fit.inference import t_rows
 from nestwise.fit.limits import Interval
 from nestwise.fit.pooling import fixed_lines, group_rows, partial_pooling
-from nestwise.fit.predictions import prediction_rows, with_random_part
+from nestwise.fit.predictions import prediction_rows
+from nestwise.fit.simulation import random_part
+from nestwise.fit.solution import FactorEffects
 from nestwise.likelihood.families import mean
-from nestwise.likelihood.grouped_rows import GroupedRows
 from nestwise.likelihood.ordinal import category_probabilities
 from nestwise.results import Estimate, Test
 from nestwise.vocabulary import INTERCEPT
@@ -89,27 +90,40 @@ def all_beta(design: Design, solution: GlmmSolution) -> tuple[FloatArray, FloatA
 
 
 def group_table(
-    design: Design, rows: GroupedRows, glm: PooledGlm, solution: GlmmSolution, level: float
+    design: Design, rows: Rows, glm: PooledGlm, solution: GlmmSolution, level: float
 ) -> pl.DataFrame:
     """Complete and partial pooling of every group, conditional modes with their standard errors."""
+    parts = [
+        _factor_table(replace(design, random=factor.terms), (rows.T_X, glm), (solution, effects), level)
+        for factor, effects in zip(design.factors, solution.effects, strict=True)
+    ]
+    return pl.concat(parts)
+
+
+def _factor_table(
+    design: Design,
+    pooled: tuple[FloatArray, PooledGlm],
+    mixed: tuple[GlmmSolution, FactorEffects],
+    level: float,
+) -> pl.DataFrame:
+    """Rows of the groups of the one factor that `design` has left."""
+    (T_X, glm), (solution, effects) = pooled, mixed
     beta, covariance = all_beta(design, solution)
     at = [design.names.index(name) for name in solution.names]
-    on_beta = np.zeros((*solution.b.shape, beta.size))
-    on_beta[:, :, at] = solution.b_on_beta
+    on_beta = np.zeros((*effects.b.shape, beta.size))
+    on_beta[:, :, at] = effects.b_on_beta
     lines = fixed_lines(design)
     found = partial_pooling(
-        lines, beta=beta, cov_beta=covariance, b=solution.b, b_cov=solution.b_cov, b_on_beta=on_beta,
+        lines, beta=beta, cov_beta=covariance, b=effects.b, b_cov=effects.b_cov, b_on_beta=on_beta,
         level=level,
     )  # fmt: skip
-    complete = lines[:, :, at] @ (rows.T_X @ glm.beta)
-    spread = rows.T_X @ glm.covariance @ rows.T_X.T
-    complete_se = np.sqrt(
-        np.einsum("jrp,ps,jrs->jr", lines[:, :, at], spread, lines[:, :, at], optimize=True)
-    )
-    absent = ~lines[:, :, at].any(axis=(0, 2))
+    own = lines[:, :, at]
+    complete, spread = own @ (T_X @ glm.beta), T_X @ glm.covariance @ T_X.T
+    complete_se = np.sqrt(np.einsum("jrp,ps,jrs->jr", own, spread, own, optimize=True))
+    absent = ~own.any(axis=(0, 2))
     complete[:, absent] = complete_se[:, absent] = np.nan
-    variance = np.diag(solution.Sigma)
-    conditional = np.diagonal(solution.b_cov, axis1=1, axis2=2)
+    variance = np.diag(solution.Sigma)[list(effects.columns)]
+    conditional = np.diagonal(effects.b_cov, axis1=1, axis2=2)
     factors = np.where(variance > 0, 1 - conditional / np.where(variance > 0, variance, 1.0), 0.0)
     columns = {
         "complete_pooling": complete,
@@ -129,7 +143,7 @@ def linear_predictors(design: Design, solution: GlmmSolution) -> tuple[FloatArra
     """Of the fixed effects and offset alone, and with the modes of the random effects (n,)."""
     fixed = design.X @ all_beta(design, solution)[0]
     fixed = fixed if design.offset is None else fixed + design.offset
-    return fixed, with_random_part(design, fixed, solution.b)
+    return fixed, fixed + random_part(design, [effects.b for effects in solution.effects])
 
 
 def predictions(design: Design, solution: GlmmSolution, fixed: FloatArray, eta: FloatArray) -> pl.DataFrame:

@@ -13,8 +13,10 @@ from __future__ import annotations
 from math import exp, log, pi
 from typing import Any
 
+import numpy as np
+
 from nestwise.arrays import FloatArray
-from nestwise.design.record import Design
+from nestwise.design.record import Design, Factor
 from nestwise.fit.generalised import GlmmSolution
 from nestwise.fit.limits import Interval
 from nestwise.results import Estimate
@@ -65,20 +67,30 @@ def latent_rows(
         Its coverage.
     """
     residual = residual_variance(design, solution, fixed)
+    between = [_mean_variance(factor, solution) for factor in design.factors]
+    at_zero = [_intercept_variance(factor, solution) for factor in design.factors]
     found = []
-    for factor in design.factors:
-        block = solution.Sigma[list(factor.columns)][:, list(factor.columns)]
-        if INTERCEPT in factor.names:
-            at = factor.columns[factor.names.index(INTERCEPT)]
-            tau2 = float(solution.Sigma[at, at])
+    for factor, share, tau2 in zip(design.factors, between, at_zero, strict=True):
+        if tau2 is not None:
             limits: dict[str, Any] = {}
             if interval is not None and interval.lower is not None and interval.upper is not None:
                 ends = (interval.lower**2, interval.upper**2)
                 lower, upper = (end / (end + residual) for end in ends)
                 limits = {"lower": lower, "upper": upper, "level": level}
-            icc = tau2 / (tau2 + residual)
+            icc = tau2 / (sum(each or 0.0 for each in at_zero) + residual)
             found.append(Estimate("derived", "icc", icc, factor.group, scale="latent", **limits))
-        between = float((factor.Z @ block * factor.Z).sum(axis=1).mean())
-        share = between / (between + residual)
-        found.append(Estimate("derived", "variance_share", share, factor.group, scale="latent"))
+        part = share / (sum(between) + residual)
+        found.append(Estimate("derived", "variance_share", part, factor.group, scale="latent"))
     return tuple(found)
+
+
+def _mean_variance(factor: Factor, solution: GlmmSolution) -> float:
+    block = solution.Sigma[np.ix_(factor.columns, factor.columns)]
+    return float((factor.Z @ block * factor.Z).sum(axis=1).mean())
+
+
+def _intercept_variance(factor: Factor, solution: GlmmSolution) -> float | None:
+    if INTERCEPT not in factor.names:
+        return None
+    at = factor.columns[factor.names.index(INTERCEPT)]
+    return float(solution.Sigma[at, at])

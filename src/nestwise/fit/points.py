@@ -8,6 +8,7 @@ stands (rule 9).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,9 @@ import numpy as np
 
 from nestwise.arrays import FloatArray
 from nestwise.fit.approximation import Descended, Deviance, descend
-from nestwise.fit.glm import PooledGlm
+from nestwise.fit.glm import PooledGlm, Rows
 from nestwise.fit.search import Minimum, minimise, prove
-from nestwise.likelihood.grouped_rows import GroupedRows
-from nestwise.likelihood.quadrature import product_rule
+from nestwise.likelihood.crossed_rows import CrossedRows
 
 POINTS = (1, 5, 9, 15, 25, 35, 51)
 """Nodes in each dimension, in the order in which they are tried; 1 is Laplace's approximation."""
@@ -73,7 +73,7 @@ class Optimum:
         return self.minimum.at
 
 
-def optimise_glmm(rows: GroupedRows, glm: PooledGlm, *, largest: int = POINTS[-1]) -> Optimum:
+def optimise_glmm(rows: Rows, glm: PooledGlm, points: Sequence[int] = POINTS) -> Optimum:
     """Maximise the likelihood with as many points as it takes.
 
     Parameters
@@ -82,25 +82,23 @@ def optimise_glmm(rows: GroupedRows, glm: PooledGlm, *, largest: int = POINTS[-1
         The data.
     glm : PooledGlm
         The model without groups.
-    largest : int
-        Most points in each dimension.
+    points : sequence of int
+        Points in each dimension that may be tried, in increasing order; (1, 25) searches with 25 at once.
     """
-    q = rows.pattern.q
-    ladder = [
-        points for points in POINTS if points <= largest and (points == 1 or rows.n * points**q <= MOST_WORK)
-    ]
+    crossed = isinstance(rows, CrossedRows)
+    ladder = [each for each in points if each == points[0] or (not crossed and rows.work(each) <= MOST_WORK)]
     here = _first(rows, glm)
     table: list[dict[str, Any]] = []
     before: tuple[Deviance, Descended] | None = None
-    for points in ladder:
-        deviance = Deviance(rows, points)
+    for each in ladder:
+        deviance = Deviance(rows, each)
         if before is not None and before[0].points >= FIRST_JUDGED:
             moved = _moved(deviance, before[1])
             if _negligible(rows, before[1], moved):
                 row = _row(deviance, moved.at, moved.value) | {"searched": False}
                 return _optimum(before[0], before[1].at, (*table, row), stable=True)
             here = moved
-        here = descend(deviance, here.at, here.inverse, ROUGH if points < FIRST_JUDGED else FINE)
+        here = descend(deviance, here.at, here.inverse, ROUGH if each < FIRST_JUDGED else FINE)
         table.append(_row(deviance, here.at, here.value))
         before = deviance, here
     assert before is not None
@@ -117,7 +115,7 @@ def _optimum(
     return Optimum(deviance, minimum, stable, table, {**minimum.record, "points": deviance.points})
 
 
-def _first(rows: GroupedRows, glm: PooledGlm) -> Descended:
+def _first(rows: Rows, glm: PooledGlm) -> Descended:
     """The pooled model beside the best multiple of the identity, with the information there."""
     deviance = Deviance(rows, 1)
     identity = rows.pattern.elements(np.eye(rows.pattern.q))
@@ -131,9 +129,21 @@ def _first(rows: GroupedRows, glm: PooledGlm) -> Descended:
     best = int(np.argmin([value for value, _ in values]))
     information = 2 * deviance.information(starts[best])
     # few groups leave directions that their scores do not span: what rows alone would tell holds there
-    spread = np.full(starts[best].size, float(rows.J))
+    share = 1.0 if isinstance(rows, CrossedRows) else 0.1
+    spread = np.full(starts[best].size, float(rows.n))
+    spread[glm.beta.size : glm.beta.size + rows.pattern.k] = _groups_behind(rows)
     spread[: glm.beta.size] = 1 / np.maximum(np.diag(glm.covariance), 1e-12)
-    return Descended(starts[best], *values[best], _inverse(information + 0.1 * np.diag(spread)))
+    return Descended(starts[best], *values[best], _inverse(information + share * np.diag(spread)))
+
+
+def _groups_behind(rows: Rows) -> FloatArray:
+    """How many groups tell of each free element of L (k,)."""
+    if not isinstance(rows, CrossedRows):
+        return np.full(rows.pattern.k, float(rows.J))
+    of_column = np.empty(rows.pattern.q)
+    for columns, J in rows.factors:
+        of_column[list(columns)] = J
+    return np.asarray(of_column[rows.pattern.rows])
 
 
 def _inverse(hessian: FloatArray) -> FloatArray:
@@ -160,7 +170,7 @@ def _moved(deviance: Deviance, before: Descended) -> Descended:
     return Descended(before.at + step, value + float(gradient @ step) / 2, gradient, before.inverse)
 
 
-def _negligible(rows: GroupedRows, before: Descended, moved: Descended) -> bool:
+def _negligible(rows: Rows, before: Descended, moved: Descended) -> bool:
     p = rows.X.shape[0]
     to_formula = rows.T_X @ (moved.at[:p] - before.at[:p])
     std_error = np.sqrt(np.diag(rows.T_X @ (2 * before.inverse[:p, :p]) @ rows.T_X.T))
@@ -173,7 +183,7 @@ def _negligible(rows: GroupedRows, before: Descended, moved: Descended) -> bool:
     )
 
 
-def _sd(rows: GroupedRows, at: FloatArray) -> FloatArray:
+def _sd(rows: Rows, at: FloatArray) -> FloatArray:
     p, pattern = rows.X.shape[0], rows.pattern
     return np.asarray(np.sqrt(((rows.T_Z @ pattern.matrix(at[p : p + pattern.k])) ** 2).sum(axis=1)))
 
@@ -183,7 +193,7 @@ def _row(deviance: Deviance, at: FloatArray, value: float) -> dict[str, Any]:
     p, k = rows.X.shape[0], rows.pattern.k
     return {
         "points": deviance.points,
-        "nodes": int(product_rule(deviance.points, rows.pattern.q)[0].shape[0]),
+        "nodes": deviance.points**rows.pattern.q,
         "log_likelihood": -value / 2,
         "fixed": dict(zip(rows.names, (rows.T_X @ at[:p]).tolist(), strict=True)),
         "sd": _sd(rows, at).tolist(),

@@ -60,15 +60,29 @@ def separated(design: Design) -> tuple[tuple[str, ...], bool] | None:
     tuple or None
         `None` without separation.
     """
-    from scipy.optimize import linprog
-    from scipy.sparse import csr_matrix
-
     gains, fixed, size, names = _conditions(design)
     gains = np.unique(np.round(gains / size, 12), axis=0)
     fixed = np.unique(np.round(fixed / size, 12), axis=0)
+    along = _highest(gains.sum(axis=0), gains, fixed)
+    if float((gains @ along).max(initial=0)) <= TOLERANCE:
+        return None
+    moved = tuple(name for name, step in zip(names, along, strict=True) if abs(step) > TOLERANCE)
+    if fixed.size:
+        return moved, False
+    # complete: every row gains; the least gain, one more unknown, can be made positive
+    with_least = np.column_stack([gains, -np.ones(gains.shape[0])])
+    least = _highest(np.eye(with_least.shape[1])[-1], with_least, np.empty((0, with_least.shape[1])))[-1]
+    return moved, bool(least > TOLERANCE)
+
+
+def _highest(objective: FloatArray, gains: FloatArray, fixed: FloatArray) -> FloatArray:
+    """The d within -1 .. 1 of the highest objective with ``gains d >= 0`` and ``fixed d = 0``."""
+    from scipy.optimize import linprog
+    from scipy.sparse import csr_matrix
+
     solve: Any = linprog  # its stubs know no sparse matrices
     found = solve(
-        -gains.sum(axis=0),
+        -objective,
         A_ub=-csr_matrix(gains),
         b_ub=np.zeros(gains.shape[0]),
         A_eq=csr_matrix(fixed) if fixed.size else None,
@@ -76,12 +90,7 @@ def separated(design: Design) -> tuple[tuple[str, ...], bool] | None:
         bounds=(-1, 1),
         method="highs",
     )
-    if found.x is None or -found.fun <= TOLERANCE * max(1.0, gains.shape[0]):
-        return None
-    along = found.x
-    moved = tuple(name for name, step in zip(names, along, strict=True) if abs(step) > TOLERANCE)
-    complete = bool((gains @ along > TOLERANCE).all()) and not fixed.size
-    return moved, complete
+    return np.zeros(objective.size) if found.x is None else np.asarray(found.x)
 
 
 def _conditions(design: Design) -> tuple[FloatArray, FloatArray, FloatArray, tuple[str, ...]]:

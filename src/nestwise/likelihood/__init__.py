@@ -19,4 +19,5 @@ In reading order:
 - `grouped_rows`, `segments`, `stacked`: rows of a generalised model by group, sums over groups, small
   matrices of
   many groups at once; `modes`, `quadrature`: the modes of the random effects, and the likelihood around them.
+- `crossed_rows`, `laplace`: the same with several factors, by Laplace's approximation.
 """

@@ -147,7 +147,7 @@ def collapse_crossed(design: Design) -> CrossedProducts:
     counts = [each.n_groups for each in design.factors]
     widths = np.array([len(each.columns) for each in design.factors], dtype=np.int64)
     factor_of = np.repeat(np.arange(len(counts)), counts)
-    elimination, coupling = _couple(A, factor_of, widths)
+    elimination, coupling = couple(A, factor_of, widths)
     return CrossedProducts(
         factors=tuple((each.group, each.columns, each.n_groups) for each in design.factors),
         A=A,
@@ -204,7 +204,7 @@ def indicator_columns(grouping: Factor, working: tuple[FloatArray, ...], n: int)
     return sparse.coo_array((data, ends), shape=(n, grouping.n_groups * q)).tocsc()
 
 
-def _couple(A: Any, factor_of: IntArray, widths: IntArray) -> tuple[Elimination, Coupling]:
+def couple(A: Any, factor_of: IntArray, widths: IntArray) -> tuple[Elimination, Coupling]:
     """Order of elimination of Z'Z, and its blocks."""
     size = widths[factor_of]
     first_column = np.cumsum(size) - size

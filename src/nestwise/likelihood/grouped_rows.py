@@ -75,6 +75,15 @@ class GroupedRows:
         """Distinct groups."""
         return int(self.starts.shape[0])
 
+    @property
+    def counts(self) -> FloatArray:
+        """How many rows each one stands for (n,), beside successes and counts that were added up."""
+        return self.repeats[self.codes]
+
+    def work(self, points: int) -> float:
+        """Densities of an evaluation."""
+        return float(self.n * points**self.pattern.q)
+
     def by_group(self, values: FloatArray) -> FloatArray:
         """Sums over each group's rows: (..., n) to (..., J)."""
         return group_sums(values, self.starts)

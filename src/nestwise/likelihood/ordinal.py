@@ -40,11 +40,12 @@ def cumulative(link: str, y: FloatArray, eta: FloatArray, thresholds: FloatArray
     upper, lower = edges[place + 1], edges[place]
     a, b = upper - eta, lower - eta
     value = _log_difference(link, a, b)
-    (p, p1, p2), (m, m1, m2) = _ratios(link, a, value), _ratios(link, b, value)
+    p, m = _ratio(link, a, value), _ratio(link, b, value)
     # With p = f(a)/D, m = f(b)/D, p1 = f'(a)/D, ...: derivatives of log D by eta are those of D over D.
     first = -(p - m)
     if order == 1:
         return Derivatives(value, first, NONE, NONE, _by_threshold(place, thresholds.size, p, -m))
+    (p1, p2), (m1, m2) = _slopes(link, a, p), _slopes(link, b, m)
     ratio2, ratio3 = p1 - m1, -(p2 - m2)
     second = ratio2 - first**2
     third = ratio3 - 3 * first * ratio2 + 2 * first**3
@@ -99,20 +100,21 @@ def _log_difference(link: str, a: FloatArray, b: FloatArray) -> FloatArray:
         return np.asarray(log_high + np.log(-np.expm1(gap)))
 
 
-def _ratios(
-    link: str, x: FloatArray, log_difference: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """f, f' and f'' at x divided by the difference; zeros where x is infinite."""
-    from scipy.special import expit, log_expit
+def _ratio(link: str, x: FloatArray, log_difference: FloatArray) -> FloatArray:
+    """Density f at x divided by the difference; zero where x is infinite."""
+    from scipy.special import log_expit
 
     finite = np.isfinite(x)
     at = np.where(finite, x, 0.0)
+    normal = -0.5 * at * at - 0.5 * np.log(2 * np.pi)
+    log_f = log_expit(at) + log_expit(-at) if link == "logit" else normal
+    return np.where(finite, np.exp(np.clip(log_f - log_difference, -745, 700)), 0.0)
+
+
+def _slopes(link: str, x: FloatArray, ratio: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The derivatives f' and f'' at x divided by the difference, from f so divided."""
+    at = np.where(np.isfinite(x), x, 0.0)
     if link == "logit":
-        log_f = log_expit(at) + log_expit(-at)
-        slope = expit(-at) - expit(at)  # f'/f = 1 - 2F
-        curve = slope**2 - 2 * np.exp(log_f)
-    else:
-        log_f = -0.5 * at * at - 0.5 * np.log(2 * np.pi)
-        slope, curve = -at, at * at - 1
-    f = np.where(finite, np.exp(np.clip(log_f - log_difference, -745, 700)), 0.0)
-    return f, f * slope, f * curve
+        slope = -np.tanh(at / 2)  # f'/f = 1 - 2F
+        return ratio * slope, ratio * (1.5 * slope**2 - 0.5)
+    return -ratio * at, ratio * (at * at - 1)
