@@ -529,3 +529,20 @@ def test_rows_left_out_are_said_with_the_assumption(study):
     design = replace(study("gaussian", "identity"), row_flow=RowFlow(200, 150, 40, 40))
     said = next(warning for warning in fit_gee(design).warnings if "completely at random" in warning)
     assert "rows were left out" in said
+
+
+@pytest.mark.parametrize(
+    ("structure", "n", "visits", "said"),
+    [
+        ("unstructured", 300, 300, "300 different values, each a visit of its own"),
+        ("m_dependent", 300, 300, "300 different values, each a visit of its own"),
+        ("ar1", 4001, 4001, "compares all pairs of rows of a cluster, and one has 4,001 rows"),
+    ],
+)
+def test_what_would_take_too_long_is_refused_at_once(make_design, structure, n, visits, said):
+    one, at = np.ones(2 * n), np.tile(np.arange(n), 2)
+    y = np.random.default_rng(1).normal(size=2 * n)
+    design = make_design(y, {"(Intercept)": one}, ("g", np.repeat([0, 1], n), {"(Intercept)": one}, True))
+    occasions = Occasions("t", at, tuple(map(str, range(visits))), np.arange(visits, dtype=float))
+    with pytest.raises(Refusal, match=said):
+        fit_gee(replace(design, occasions=occasions), structure)
