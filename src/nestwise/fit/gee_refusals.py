@@ -109,8 +109,15 @@ def refuse_undetermined(working: Working) -> None:
         raise Refusal(Problem(what, where, way_out))
 
 
-def refuse_separation(design: Design, state: GeeState) -> None:
+def refuse_separation(design: Design, state: GeeState | None) -> None:
     """Raise if the predictors tell the outcome apart so well that no estimate is finite.
+
+    Parameters
+    ----------
+    design : Design
+        The model.
+    state : GeeState or None
+        Where the search ended; `None` if it could not go on.
 
     Raises
     ------
@@ -119,7 +126,7 @@ def refuse_separation(design: Design, state: GeeState) -> None:
     """
     if design.family not in {"binomial", "poisson"} or design.link in {"identity"}:
         return
-    if state.converged and float(np.abs(state.eta).max()) < FAR:
+    if state is not None and state.converged and float(np.abs(state.eta).max()) < FAR:
         return
     found = separated(design)
     if found is None:

@@ -136,25 +136,26 @@ def solve_gee(design: Design, data: GeeData, working: Working) -> GeeState:
         If the columns lose their rank under the working weights.
     """
     independent = replace(working, structure="independence", names=(), pairs=working.pairs[:0])
-    first = _search(design, data, independent, _start(data), tolerance=1e-3 if working.names else TOLERANCE)
+    start = _start(design, data)
+    first = _search(design, data, independent, start, tolerance=1e-3 if working.names else TOLERANCE)
     if not working.names:
         return first
-    found = _search(design, data, working, first, tolerance=TOLERANCE)
-    return found if found.converged else _search(design, data, working, first, longest=SHORT)
+    found = _search(design, data, working, first.gamma)
+    return found if found.converged else _search(design, data, working, first.gamma, longest=SHORT)
 
 
 def _search(
     design: Design,
     data: GeeData,
     working: Working,
-    state: GeeState,
+    start: FloatArray,
     *,
     tolerance: float = TOLERANCE,
     longest: float = 1.0,
 ) -> GeeState:
     """Scoring with steps of at most a share of their length; where it fails, what came nearest."""
-    state = nearest = _moved(data, working, state.gamma)
-    before, share, least = np.zeros_like(state.gamma), longest, np.inf
+    state = nearest = _moved(data, working, start)
+    before, share, least = np.zeros_like(start), longest, np.inf
     for step in range(1, MOST_STEPS + 1):
         direction, size = _direction(design, working, state)
         if size < least:
@@ -174,18 +175,34 @@ def _search(
     return replace(nearest, steps=step)
 
 
-def _start(data: GeeData) -> GeeState:
-    """Weighted least squares of the linear predictors of means inside the range of the family."""
+def _start(design: Design, data: GeeData) -> FloatArray:
+    """Coefficients (p,) to start from, whose means are all in the range of the family.
+
+    Weighted least squares of the linear predictors of shrunken outcomes; where these leave the range, a
+    constant mean.
+
+    Raises
+    ------
+    Refusal
+        If the predictors cannot say a constant mean inside the range either.
+    """
     trials = data.weight if data.family == "binomial" else np.ones_like(data.y)
     mu = families.first_mean(data.family, data.link, data.y * trials, trials)
-    if data.family == "binomial" and data.link in {"log", "identity"}:
-        mu = np.full_like(mu, float(np.average(data.y, weights=data.weight).clip(1e-3, 1 - 1e-3)))
-    eta = families.link_of_mean(data.link, mu)
-    _, slope = families.mean_and_slope(data.link, eta)
-    root = np.sqrt(data.weight / families.variance(data.family, mu)) * np.abs(slope)
-    found = np.linalg.lstsq((data.X * root).T, root * (eta - data.offset), rcond=None)
-    none = np.empty(0)
-    return GeeState(found[0], eta, mu, none, none, 1.0, none, False, none)
+    constant = np.full_like(mu, float(np.average(data.y, weights=data.weight)))
+    if data.family == "binomial":
+        constant = constant.clip(1e-3, 1 - 1e-3)
+    for mean in (mu, constant):
+        if (mean <= 0).any() and data.link != "identity":
+            continue
+        eta = families.link_of_mean(data.link, mean)
+        _, slope = families.mean_and_slope(data.link, eta)
+        root = np.sqrt(data.weight / families.variance(data.family, mean)) * np.abs(slope)
+        gamma: FloatArray = np.linalg.lstsq((data.X * root).T, root * (eta - data.offset), rcond=None)[0]
+        if families.possible(data.family, data.link, gamma @ data.X + data.offset).all():
+            return gamma
+    what = f"with the link {data.link} no {data.family} means were found to start from"
+    usual = families.LINKS_OF[data.family][0]
+    raise Refusal(Problem(what, design.formula, f"use the link {usual}"))
 
 
 def _moved(data: GeeData, working: Working, gamma: FloatArray) -> GeeState:
@@ -223,12 +240,10 @@ def _possible_step(
     data: GeeData, working: Working, gamma: FloatArray, direction: FloatArray
 ) -> GeeState | None:
     """The step, halved until every mean is one the family can have; `None` if none is."""
-    step = direction
-    along, here = direction @ data.X, gamma @ data.X + data.offset
-    if not families.possible(data.family, data.link, here).all():
-        return None
+    step, along, here = direction, direction @ data.X, gamma @ data.X + data.offset
     for _ in range(HALVINGS):
-        if families.possible(data.family, data.link, here + along).all():
+        eta = here + along
+        if families.possible(data.family, data.link, eta).all():
             return _moved(data, working, gamma + step)
         step, along = step / 2, along / 2
     return None
