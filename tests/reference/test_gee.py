@@ -164,3 +164,24 @@ def test_kc_and_md_of_least_squares_are_cr2_and_cr3():
     assert np.array(fit.record["variance"]["satterthwaite_df"]) == pytest.approx(
         np.array(known["df"]), rel=1e-8
     )
+
+
+def test_md_of_logistic_regression_is_cr3():
+    place = next(i for i, (name, at) in enumerate(FITS) if name == "respiratory" and at == 0)
+    errors = fits(*FITS[place])[1].record["variance"]["standard_errors"]
+    assert np.array(errors["MD"]) == pytest.approx(np.array(SAID["least_squares"]["logistic_CR3"]), rel=1e-7)
+
+
+@pytest.mark.parametrize("peer", SAID["gee"], ids=lambda peer: f"{peer['structure']}-{peer['lags']}")
+def test_programs_with_other_denominators_agree_closely(peer):
+    """Rule 16: gee and SAS subtract the number of coefficients."""
+    said = SAID["sets"]["ohio"]
+    keys = {key: said[key] for key in ("formula", "family", "link")}
+    model = Model(**keys, engines=["gee"], correlation=peer["structure"], lags=peer["lags"])
+    fit = fit_gee(build_design(dataset_of(said), "m", model), peer["structure"], peer["lags"], "LZ")
+    assert column(fit, "residual", scale="dispersion") == pytest.approx(peer["phi"] * 2144 / 2148, rel=1e-4)
+    alpha = column(fit, "residual", scale="correlation")
+    assert alpha == pytest.approx(np.array(peer["alpha"])[: alpha.size], abs=1e-2)
+    error = np.array(peer["std_error"])
+    assert np.abs(column(fit, "fixed") - np.array(peer["beta"])).max() < 1e-3 * error.max()
+    assert column(fit, "fixed", "std_error") == pytest.approx(error, rel=1e-3)

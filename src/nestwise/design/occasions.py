@@ -15,6 +15,8 @@ from nestwise.errors import Problem, Refusal
 from nestwise.formula.syntax import number_text
 
 _SECONDS_A_DAY = 86_400.0
+MOST_NAMED = 1000
+"""Different times beyond which the shortest text of each takes too long to find."""
 TIMED = ("ar1", "unstructured", "m_dependent")
 """Working correlations that know when a row was observed."""
 
@@ -99,7 +101,8 @@ def visit_codes(series: pl.Series, time: str, where: str) -> tuple[IntArray, tup
         if not np.isfinite(distinct).all():
             what = f"the time {time} is infinite in some row"
             raise Refusal(Problem(what, where, "correct it, or declare it missing"))
-        return codes.astype(np.int64), tuple(number_text(float(value)) for value in distinct), distinct
+        text = number_text if distinct.size <= MOST_NAMED else str
+        return codes.astype(np.int64), tuple(text(value) for value in distinct.tolist()), distinct
     if series.dtype.is_temporal():
         moments = series.cast(pl.Datetime("us")).dt.timestamp("us").to_numpy().astype(np.float64)
         distinct, codes = np.unique(moments, return_inverse=True)

@@ -10,6 +10,8 @@ from nestwise.arrays import FloatArray, IntArray
 from nestwise.fit.cluster_layout import ClusterLayout
 
 GRID = 41
+MOST_BINS = 500
+"""Distances that the grid tells apart; its root is then found with all of them."""
 SAME = 1e-9
 """Distances that differ by less than this share of the unit are one."""
 LEAST, FARTHEST = 1e-6, 0.999
@@ -106,21 +108,26 @@ def autoregression(given: Distances, r: FloatArray) -> float:
     typical = 1.0 if given.whole else float(np.repeat(given.distinct, given.pairs).mean())
     at = given.distinct / typical
 
-    def fitted(c: float) -> FloatArray:
-        return given.power(c, at)
-
     def slope(c: float) -> float:
         if c == 0:  # a distance of one unit alone has a slope there
             return float(-2 * (given.pairs * means)[at == 1].sum())
-        return float(2 * (given.pairs * (fitted(c) - means) * at * fitted(c)).sum() / c)
-
-    def squares(c: float) -> float:
-        return float((given.pairs * (fitted(c) - means) ** 2).sum())
+        fitted = given.power(c, at)
+        return float(2 * (given.pairs * (fitted - means) * at * fitted).sum() / c)
 
     grid = np.linspace(-FARTHEST if given.whole else LEAST, FARTHEST, GRID)
-    best = int(np.argmin([squares(float(c)) for c in grid]))
+    squares = _sums_of_squares(given, grid, at, means)
+    best = int(np.argmin(squares))
     low, high = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, GRID - 1)])
     found = float(grid[best])
     if slope(low) < 0 < slope(high):
         found = float(brentq(slope, low, high, xtol=1e-14, rtol=1e-13))
     return found if given.whole else float(found ** (1 / typical))
+
+
+def _sums_of_squares(given: Distances, grid: FloatArray, at: FloatArray, means: FloatArray) -> FloatArray:
+    """Of every rho of the grid, to tell basins apart: very many distances are taken together in bins."""
+    starts = np.unique(np.linspace(0, at.size, min(at.size, MOST_BINS), endpoint=False).astype(np.int64))
+    pairs = np.add.reduceat(given.pairs, starts)
+    middle = np.add.reduceat(given.pairs * at, starts) / pairs
+    mean = np.add.reduceat(given.pairs * means, starts) / pairs
+    return np.array([float((pairs * (given.power(float(c), middle) - mean) ** 2).sum()) for c in grid])

@@ -16,6 +16,7 @@ import numpy as np
 
 from nestwise.config.study import MarginalVariance, WorkingCorrelation
 from nestwise.design.record import Design
+from nestwise.errors import Refusal
 from nestwise.fit.cluster_layout import ClusterLayout, cluster_layout
 from nestwise.fit.gee_diagnostics import cluster_influence, criteria, gee_checks
 from nestwise.fit.gee_refusals import gee_problems, refuse_exact_fit, refuse_separation, refuse_undetermined
@@ -111,7 +112,11 @@ def _solved(design: Design, working: Working) -> tuple[GeeData, GeeState]:
     """The solution of the estimating equations, unless there is none worth showing."""
     refuse_undetermined(working)
     data = gee_data(design, working.layout)
-    state = solve_gee(design, data, working)
+    try:
+        state = solve_gee(design, data, working)
+    except Refusal:
+        refuse_separation(design, None)  # says more of the reason, if it is that
+        raise
     refuse_exact_fit(design, state)
     refuse_separation(design, state)
     return data, state
@@ -147,9 +152,7 @@ def _verdict(design: Design, working: Working, state: GeeState, covariance: GeeC
     way_out = "use fewer predictors or the usual link"
     if working.structure != "independence":
         way_out = f"choose `correlation: independence`, or {way_out}"
-    reason = (
-        f"The estimating equations were not solved, the estimates are where the search stopped: {way_out}."
-    )
+    reason = f"The estimating equations were not solved, and what is shown came nearest: {way_out}."
     said = {"reason": reason, "converged": False, "warnings": (reason, *warnings)}
     return {"status": Status.NOT_CONVERGED} | said
 

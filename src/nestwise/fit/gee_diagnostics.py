@@ -25,7 +25,7 @@ from nestwise.results import Check
 
 MOST_PAIRS = 50_000_000
 """Pairs of rows beyond which their bounds are not looked at one by one."""
-SLACK = 1e-8
+SLACK, LEAST = 1e-8, 1e-12
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ def outside_bounds(working: Working, state: GeeState) -> float | None:
     sizes = working.layout.clusters.sizes
     if not working.names:
         return None
-    odds = np.sqrt(state.mu / (1 - state.mu))
+    mu = state.mu.clip(LEAST, 1 - LEAST)
+    odds = np.sqrt(mu / (1 - mu))
     if working.structure == "exchangeable" and state.alpha[0] >= 0:
         starts = working.layout.clusters.starts
         upper = np.minimum.reduceat(odds, starts) / np.maximum.reduceat(odds, starts)

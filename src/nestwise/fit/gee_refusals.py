@@ -17,6 +17,8 @@ from nestwise.fit.working_correlation import Working
 from nestwise.names import several
 from nestwise.vocabulary import INTERCEPT
 
+LARGEST_CLUSTER = 4000
+"""Rows of a cluster beyond which the pairs of a correlation by time take minutes and gigabytes."""
 _INSTEAD = {
     "negative_binomial": "use poisson: its robust standard errors hold whatever the overdispersion",
     "ordinal": "use the engine `glmm`, or analyse one cut of the categories as binomial",
@@ -44,9 +46,25 @@ def gee_problems(design: Design, correlation: str, variance: MarginalVariance | 
     if design.sampling_error is not None:
         what = "`gee` does not take known standard errors into account"
         problems.append(Problem(what, where, "use the engine `lmm`"))
-    problems += cluster_problems(design, correlation)
+    problems += cluster_problems(design, correlation) or _visit_problems(design, correlation)
     problems += outcome_problems(design) or _constant(design)
     return problems + _too_many(design, variance)
+
+
+def _visit_problems(design: Design, correlation: str) -> list[Problem]:
+    """Too many visits to tell apart, or too many pairs of rows to go through."""
+    outer, occasions, where = cluster_factor(design), design.occasions, "the key correlation"
+    if outer is None or occasions is None:
+        return []
+    visits = len(occasions.labels)
+    if correlation in {"unstructured", "m_dependent"} and visits > MOST_VISITS:
+        what = f"{occasions.time} has {visits:,} different values, each a visit of its own"
+        return [Problem(what, where, "round it to planned visits, or choose ar1 or exchangeable")]
+    largest = int(np.bincount(outer.codes).max())
+    if largest <= LARGEST_CLUSTER:
+        return []
+    what = f"{correlation} compares all pairs of rows of a cluster, and one has {largest:,} rows"
+    return [Problem(what, where, "choose exchangeable or independence, or name smaller clusters")]
 
 
 def _constant(design: Design) -> list[Problem]:
@@ -81,11 +99,6 @@ def refuse_undetermined(working: Working) -> None:
     """
     layout, structure = working.layout, working.structure
     where, group = "the key correlation", layout.factor.group
-    if layout.occasions is not None and structure == "unstructured":
-        visits = len(layout.occasions.labels)
-        if visits > MOST_VISITS:
-            what = f"{layout.occasions.time} has {visits:,} different values, each a visit of its own"
-            raise Refusal(Problem(what, where, "round it to planned visits, or choose ar1 or exchangeable"))
     if structure != "independence" and int(layout.clusters.sizes.max()) < 2:
         what = f"each {group} has one row, so rows cannot be correlated inside it"
         raise Refusal(Problem(what, where, "choose independence, or name larger clusters"))
@@ -96,8 +109,15 @@ def refuse_undetermined(working: Working) -> None:
         raise Refusal(Problem(what, where, way_out))
 
 
-def refuse_separation(design: Design, state: GeeState) -> None:
+def refuse_separation(design: Design, state: GeeState | None) -> None:
     """Raise if the predictors tell the outcome apart so well that no estimate is finite.
+
+    Parameters
+    ----------
+    design : Design
+        The model.
+    state : GeeState or None
+        Where the search ended; `None` if it could not go on.
 
     Raises
     ------
@@ -106,14 +126,15 @@ def refuse_separation(design: Design, state: GeeState) -> None:
     """
     if design.family not in {"binomial", "poisson"} or design.link in {"identity"}:
         return
-    if state.converged and float(np.abs(state.eta).max()) < FAR:
+    if state is not None and state.converged and float(np.abs(state.eta).max()) < FAR:
         return
     found = separated(design)
     if found is None:
         return
     names, complete = found
     listed = several([name for name in names if name != INTERCEPT] or list(names))
-    how = "completely separates" if complete else "separates in part of the rows"
+    verb = "separate" if " and " in listed else "separates"
+    how = f"completely {verb}" if complete else f"{verb} in part of the rows"
     what = f"{listed} {how} the values of {design.outcome}, so no estimate is finite"
     way_out = f"leave {listed} out, merge levels with few rows, or use the engine pymc"
     raise Refusal(Problem(what, design.formula, way_out))

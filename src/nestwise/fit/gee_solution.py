@@ -26,6 +26,12 @@ MOST_STEPS = 200
 TOLERANCE = 1e-9
 """Largest step, in model-based standard errors, and change of alpha at which the search stops."""
 HALVINGS = 40
+RUNAWAY = 1e6
+"""A step of so many standard errors leads nowhere."""
+SHORT = 0.25
+"""Largest share of a step in a second attempt."""
+LEAST_SHARE, SWINGS = 0.05, 0.3
+"""Smallest share of a step that is taken; part of the last step, taken back, at which the share is halved."""
 
 
 @dataclass(frozen=True)
@@ -130,38 +136,73 @@ def solve_gee(design: Design, data: GeeData, working: Working) -> GeeState:
         If the columns lose their rank under the working weights.
     """
     independent = replace(working, structure="independence", names=(), pairs=working.pairs[:0])
-    state = _search(design, data, independent, _start(data), tolerance=1e-3 if working.names else TOLERANCE)
-    return _search(design, data, working, state, tolerance=TOLERANCE) if working.names else state
+    start = _start(design, data)
+    first = _search(design, data, independent, start, tolerance=1e-3 if working.names else TOLERANCE)
+    if not working.names:
+        return first
+    found = _search(design, data, working, first.gamma)
+    return found if found.converged else _search(design, data, working, first.gamma, longest=SHORT)
 
 
 def _search(
-    design: Design, data: GeeData, working: Working, state: GeeState, *, tolerance: float
+    design: Design,
+    data: GeeData,
+    working: Working,
+    start: FloatArray,
+    *,
+    tolerance: float = TOLERANCE,
+    longest: float = 1.0,
 ) -> GeeState:
-    state = _moved(data, working, state.gamma)
+    """Scoring with steps of at most a share of their length; where it fails, what came nearest."""
+    state = nearest = _moved(data, working, start)
+    before, share, least = np.zeros_like(start), longest, np.inf
     for step in range(1, MOST_STEPS + 1):
         direction, size = _direction(design, working, state)
-        found = _possible_step(data, working, state.gamma, direction)
+        if size < least:
+            least, nearest = size, state
+        # coefficients and correlations that answer one another may swing: shorter steps come to rest
+        back = float(direction @ before) < -SWINGS * float(before @ before)
+        share, before = (max(share / 2, LEAST_SHARE) if back else min(1.2 * share, longest)), direction
+        found = _possible_step(data, working, state.gamma, share * direction)
         if found is None:
-            return replace(state, steps=step)
+            return replace(nearest, steps=step)
         change = float(np.abs(found.alpha - state.alpha).max(initial=0.0))
         state = found
         if size < tolerance and change < tolerance:
             return replace(state, steps=step, converged=True)
-    return replace(state, steps=MOST_STEPS)
+        if size > RUNAWAY:
+            break
+    return replace(nearest, steps=step)
 
 
-def _start(data: GeeData) -> GeeState:
-    """Weighted least squares of the linear predictors of means inside the range of the family."""
+def _start(design: Design, data: GeeData) -> FloatArray:
+    """Coefficients (p,) to start from, whose means are all in the range of the family.
+
+    Weighted least squares of the linear predictors of shrunken outcomes; where these leave the range, a
+    constant mean.
+
+    Raises
+    ------
+    Refusal
+        If the predictors cannot say a constant mean inside the range either.
+    """
     trials = data.weight if data.family == "binomial" else np.ones_like(data.y)
     mu = families.first_mean(data.family, data.link, data.y * trials, trials)
-    if data.family == "binomial" and data.link in {"log", "identity"}:
-        mu = np.full_like(mu, float(np.average(data.y, weights=data.weight).clip(1e-3, 1 - 1e-3)))
-    eta = families.link_of_mean(data.link, mu)
-    _, slope = families.mean_and_slope(data.link, eta)
-    root = np.sqrt(data.weight / families.variance(data.family, mu)) * np.abs(slope)
-    found = np.linalg.lstsq((data.X * root).T, root * (eta - data.offset), rcond=None)
-    none = np.empty(0)
-    return GeeState(found[0], eta, mu, none, none, 1.0, none, False, none)
+    constant = np.full_like(mu, float(np.average(data.y, weights=data.weight)))
+    if data.family == "binomial":
+        constant = constant.clip(1e-3, 1 - 1e-3)
+    for mean in (mu, constant):
+        if (mean <= 0).any() and data.link != "identity":
+            continue
+        eta = families.link_of_mean(data.link, mean)
+        _, slope = families.mean_and_slope(data.link, eta)
+        root = np.sqrt(data.weight / families.variance(data.family, mean)) * np.abs(slope)
+        gamma: FloatArray = np.linalg.lstsq((data.X * root).T, root * (eta - data.offset), rcond=None)[0]
+        if families.possible(data.family, data.link, gamma @ data.X + data.offset).all():
+            return gamma
+    what = f"with the link {data.link} no {data.family} means were found to start from"
+    usual = families.LINKS_OF[data.family][0]
+    raise Refusal(Problem(what, design.formula, f"use the link {usual}"))
 
 
 def _moved(data: GeeData, working: Working, gamma: FloatArray) -> GeeState:
@@ -199,12 +240,10 @@ def _possible_step(
     data: GeeData, working: Working, gamma: FloatArray, direction: FloatArray
 ) -> GeeState | None:
     """The step, halved until every mean is one the family can have; `None` if none is."""
-    step = direction
-    along, here = direction @ data.X, gamma @ data.X + data.offset
-    if not families.possible(data.family, data.link, here).all():
-        return None
+    step, along, here = direction, direction @ data.X, gamma @ data.X + data.offset
     for _ in range(HALVINGS):
-        if families.possible(data.family, data.link, here + along).all():
+        eta = here + along
+        if families.possible(data.family, data.link, eta).all():
             return _moved(data, working, gamma + step)
         step, along = step / 2, along / 2
     return None

@@ -22,8 +22,10 @@ LINKS_OF: Mapping[str, tuple[str, ...]] = {
 """The links each family can be fitted with, the usual one first."""
 FARTHEST = 30.0
 """Linear predictors of a probability beyond this are held here: the next digits of mu are rounding."""
-LARGEST_LOG = 500.0
-LEAST_MEAN = 1e-300
+EDGE = 1e-8
+"""Linear predictors stay so far inside the range of the family, or rounding carries them out of it."""
+LARGEST_LOG = 150.0
+"""Means are held where their squares are still numbers."""
 
 
 def mean_and_slope(link: str, eta: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -50,7 +52,7 @@ def mean_and_slope(link: str, eta: FloatArray) -> tuple[FloatArray, FloatArray]:
             mu = 1 / eta
         return mu, -mu * mu
     if link == "log":
-        mu = np.maximum(np.exp(np.minimum(eta, LARGEST_LOG)), LEAST_MEAN)
+        mu = np.exp(np.clip(eta, -LARGEST_LOG, LARGEST_LOG))
         return mu, mu
     held = np.clip(eta, -FARTHEST, FARTHEST)
     if link == "logit":
@@ -96,9 +98,9 @@ def possible(family: str, link: str, eta: FloatArray) -> BoolArray:
         return np.isfinite(eta)
     if family == "binomial":
         if link == "identity":
-            return (eta > 0) & (eta < 1)
-        return eta < 0 if link == "log" else np.isfinite(eta)
-    return eta > 0 if link in {"identity", "inverse"} else np.isfinite(eta)
+            return (eta > EDGE) & (eta < 1 - EDGE)
+        return eta < -EDGE if link == "log" else np.isfinite(eta)
+    return eta > EDGE if link in {"identity", "inverse"} else np.isfinite(eta)
 
 
 def first_mean(family: str, link: str, y: FloatArray, trials: FloatArray) -> FloatArray:

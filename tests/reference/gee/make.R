@@ -5,6 +5,7 @@
 suppressPackageStartupMessages({
   library(geepack)
   library(clubSandwich)
+  library(gee)
   library(jsonlite)
 })
 tight <- geese.control(epsilon = 1e-13, maxit = 1000)
@@ -182,11 +183,31 @@ identity <- list(
   CR2 = unname(cr2$SE), CR3 = unname(known("CR3")$SE), df = unname(cr2[[grep("^df", names(cr2))[1]]])
 )
 
+# Logistic regression with clusters: CR3 is MD there too (CR2 is not KC: its square root is another one).
+visits <- glm(outcome ~ treat + sex + age + baseline + center, binomial, respiratory,
+  control = glm.control(epsilon = 1e-15, maxit = 100))
+identity$logistic_CR3 <- unname(coef_test(visits, vcovCR(visits, respiratory$patient, "CR3"), test = "z")$SE)
+
+# The program gee, whose phi and alpha subtract the number of coefficients, as those of SAS do.
+by_gee <- function(structure, lags = 1) {
+  frame <- ohio[order(ohio$id, ohio$age), ]
+  corstr <- c(m_dependent = "stat_M_dep", exchangeable = "exchangeable", unstructured = "unstructured")[[structure]]
+  fit <- NULL
+  capture.output(suppressMessages(
+    fit <- gee(resp ~ age * smoke, id, frame, family = binomial, corstr = corstr, Mv = lags, tol = 1e-10, maxiter = 200)
+  ))
+  list(
+    structure = structure, lags = lags, beta = unname(coef(fit)), std_error = unname(sqrt(diag(fit$robust.variance))),
+    phi = fit$scale, alpha = as.list(fit$working.correlation[1, -1])
+  )
+}
+others <- list(by_gee("exchangeable"), by_gee("m_dependent", 1), by_gee("m_dependent", 2))
+
 write_json(
   list(
     source = paste("make.R in this folder, run with", R.version.string),
-    versions = as.list(sapply(c("geepack", "clubSandwich"), function(p) as.character(packageVersion(p)))),
-    sets = sets, least_squares = identity
+    versions = as.list(sapply(c("geepack", "clubSandwich", "gee"), function(p) as.character(packageVersion(p)))),
+    sets = sets, least_squares = identity, gee = others
   ),
   "expected.json", auto_unbox = TRUE, digits = NA, pretty = TRUE, null = "null"
 )
