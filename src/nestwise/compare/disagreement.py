@@ -21,12 +21,12 @@ from nestwise.compare.integrated import Integrated
 from nestwise.config.study import Model
 from nestwise.design.record import Design
 from nestwise.errors import Refusal
-from nestwise.fit.approximation import Deviance
 from nestwise.fit.cluster_layout import cluster_layout
 from nestwise.fit.gee_solution import gee_data, solve_gee
 from nestwise.fit.gee_variance import gee_scores
 from nestwise.fit.working_correlation import working_correlation
 from nestwise.likelihood.grouped_rows import grouped_rows
+from nestwise.likelihood.quadrature import approximate
 
 MOST_WORK = 3e7
 """Rows times nodes up to which the groups' scores are computed again."""
@@ -95,8 +95,8 @@ def _likelihood_influences(design: Design, conditional: Effects, points: int) ->
     pattern, p, k = rows.pattern, conditional.beta.size, len(conditional.places)
     back = np.linalg.inv(rows.T_Z)
     L = np.linalg.cholesky(back @ conditional.Sigma @ back.T)
-    x = np.concatenate([np.linalg.solve(rows.T_X, conditional.beta), pattern.elements(L)])
-    found = Deviance(rows, points).at(x, scores=True)
+    working = np.linalg.solve(rows.T_X, conditional.beta)
+    found = approximate(rows, working, L, np.empty(0), points, scores=True)
     q = pattern.q
     of_L = found.scores[p : p + q * q].reshape(q, q, -1)[pattern.rows, pattern.cols]
     scores = np.concatenate([found.scores[:p], of_L])

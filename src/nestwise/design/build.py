@@ -89,8 +89,7 @@ def build_design(dataset: Dataset, name: str, model: Model) -> Design:
         rows=used.rows,
         row_flow=used.flow,
         analysis_hash=outcome_hash(formula.outcome.name, y, trials, used.rows),
-        **_asked(model),
-        **_of_rows(formula, table, model),
+        **_asked(model) | _of_rows(formula, table, model),
         trials=trials,
         dropped=dropped,
         notes=(*used.notes, *_column_notes(dataset, table.columns), *merged, *outcome_notes(y, dropped)),
@@ -98,8 +97,7 @@ def build_design(dataset: Dataset, name: str, model: Model) -> Design:
         residual=residual,
         occasions=occasions(model, dataset, used.frame),
         means=means_grids(model, formula, table, FittedColumns(matrix.X, kept), residual),
-        **precisions,
-        **_contextual(names, dataset, used),
+        **precisions | _contextual(names, dataset, used),
     )
 
 
