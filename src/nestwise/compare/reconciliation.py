@@ -34,6 +34,7 @@ from nestwise.compare.standardised import (
 from nestwise.config.study import Model
 from nestwise.design.record import Design
 from nestwise.design.standard import StandardRows, designs_at
+from nestwise.vocabulary import INTERCEPT
 
 Row = dict[str, Any]
 
@@ -131,13 +132,20 @@ def _coefficients(pair: Pair, found: Integrated, shared: Sequence[str], errors: 
         other = _wald(marginal.beta[j], marginal.std_error[j], marginal.df, pair.level)
         left = float(marginal.beta[j] - found.beta[i])
         in_se = left / float(errors[i]) if errors[i] > 0 else None
+        # Under a logarithm the intercept is shifted, not shrunk: a ratio would say nothing.
+        moved = name == INTERCEPT and pair.design.link == "log"
         yield {
             "kind": "coefficient", "term": name, "scale": "response" if pair.gaussian else "link",
             **_three(one, middle, other), "level": pair.level,
-            "attenuation": factor(found.beta[i], conditional.beta[i], conditional.std_error[i]),
-            "attenuation_rule": rule, "left": left, "left_se": float(errors[i]), "left_in_se": in_se,
+            "attenuation": None if moved else _attenuation(conditional, found, i),
+            "attenuation_rule": None if moved else rule,
+            "left": left, "left_se": float(errors[i]), "left_in_se": in_se,
             "verdict": AGREES if in_se is None or abs(in_se) <= APART else DIFFERS,
         }  # fmt: skip
+
+
+def _attenuation(conditional: Effects, found: Integrated, i: int) -> float | None:
+    return factor(found.beta[i], conditional.beta[i], conditional.std_error[i])
 
 
 def _wald(value: float, error: float, df: float | None, level: float) -> Quantified:

@@ -148,6 +148,57 @@ def test_with_an_identity_link_mixed_model_and_equations_agree_and_say_so(fitted
     assert "one question" in link["reason"].item()
 
 
+def test_rate_ratios_are_the_same_for_one_group_and_for_the_average_and_offsets_are_exposure(fitted):
+    rng = np.random.default_rng(9)
+    g = np.repeat(np.arange(80), 4)
+    x, hours = rng.integers(0, 2, 320).astype(float), rng.uniform(1, 5, 320)
+    y = rng.poisson(hours * np.exp(0.2 + 0.5 * x + rng.normal(0, 0.7, 80)[g])).astype(float)
+    frame = pl.DataFrame({"g": [f"g{j}" for j in g], "x": x, "hours": hours, "y": y})
+    found = fitted(frame, "y ~ x + offset(log(hours)) + (1 | g)", family="poisson")
+    table = reconciled(found)
+    intercept, slope = kind(table, "coefficient").to_dicts()
+    s2 = load_record(found.folders[0])["Sigma"][0][0]
+    assert slope["integrated"] == pytest.approx(slope["conditional"], rel=1e-9)
+    assert slope["attenuation"] == pytest.approx(1)
+    assert intercept["integrated"] == pytest.approx(intercept["conditional"] + s2 / 2, rel=1e-9)
+    assert intercept["attenuation"] is None
+    # a rate, per hour: the offset is left out
+    at = kind(table, "mean").filter(pl.col("by") == "1").row(0, named=True)
+    assert at["scale"] == "rate"
+    assert at["conditional"] == pytest.approx(
+        np.exp(intercept["conditional"] + slope["conditional"]), rel=1e-9
+    )
+    assert kind(table, "ratio")["integrated"].item() == pytest.approx(np.exp(slope["conditional"]), rel=1e-9)
+
+
+def test_a_random_slope_is_integrated_with_its_covariance(fitted, trial):
+    rng = np.random.default_rng(11)
+    n, visits = 150, 6
+    b = rng.multivariate_normal([0, 0], [[1.0, 0.3], [0.3, 0.5]], n)
+    g, t = np.repeat(np.arange(n), visits), np.tile(np.arange(visits) - 2.5, n)
+    y = (rng.random(n * visits) < expit(0.3 + 0.6 * t + b[g, 0] + b[g, 1] * t)).astype(int)
+    frame = pl.DataFrame({"g": [f"g{j}" for j in g], "t": t, "y": y})
+    found = fitted(frame, "y ~ t + (t | g)", family="binomial", time="t")
+    design, effects = conditional(found)
+    assert effects.places == ((0, 0), (1, 0), (1, 1))
+    draws = rng.multivariate_normal([0, 0], effects.Sigma, 400_000)
+    at = kind(reconciled(found), "mean").filter(pl.col("x") == 2.5).row(0, named=True)
+    eta = effects.beta @ [1, 2.5]
+    assert at["integrated"] == pytest.approx(expit(eta + draws @ [1, 2.5]).mean(), abs=3e-3)
+
+    def coefficients(theta):
+        s2 = theta[2] + 2 * theta[3] * t + theta[4] * t**2
+        mu = averaged("logit", design.X @ theta[:2], s2).mu
+        return np.linalg.lstsq(design.X, np.log(mu / (1 - mu)), rcond=None)[0]
+
+    S = effects.Sigma
+    theta, h = np.array([*effects.beta, S[0, 0], S[1, 0], S[1, 1]]), 1e-5
+    columns = [(coefficients(theta + h * e) - coefficients(theta - h * e)) / (2 * h) for e in np.eye(5)]
+    assert integrated(design, effects).by_parameters == pytest.approx(
+        np.column_stack(columns), rel=1e-4, abs=1e-6
+    )
+
+
 def test_leaving_after_a_bad_outcome_is_found_and_leaving_by_chance_is_not(fitted, trial):
     for leave, verdict in ((lambda y: 0.5 if y else 0.05, "likely"), (lambda y: 0.15, "unlikely")):
         found = fitted(trial(n=200, seed=8, leave=leave), FORMULA, family="binomial", time="t")

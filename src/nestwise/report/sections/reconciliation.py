@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from nestwise.compare.reading import noun
+from nestwise.config.study import Study
 from nestwise.names import plural, several
 from nestwise.numbers import NOTHING, decimals_for, fixed, interval, percent
 from nestwise.report.blocks import (
@@ -98,7 +99,7 @@ def _plain_words(record: ReportRecord, model: str, rows: Sequence[Row], link: st
     """The paragraph that a reader takes home."""
     groups = record.groups.filter(pl.col("model") == model)["group"].unique(maintain_order=True).to_list()
     one = noun(record.study, groups[0].split(":")[-1]) if groups else "group"
-    row = _telling(rows)
+    row = _telling(rows, record.study)
     what = RATIOS.get(link, "coefficient")
     told = [_number(row[name], link) for name in ANSWERS]
     if link == "identity":
@@ -135,9 +136,11 @@ def _plain_words(record: ReportRecord, model: str, rows: Sequence[Row], link: st
     return text.rstrip()
 
 
-def _telling(rows: Sequence[Row]) -> Row:
-    """The term beside the intercept that stands out most from its error."""
+def _telling(rows: Sequence[Row], study: Study) -> Row:
+    """The term, of the arm where one is declared, that stands out most from its error."""
     beside = [row for row in rows if row["term"] != INTERCEPT] or rows
+    arm = study.missing.arm.column if study.missing.arm is not None else None
+    beside = [row for row in beside if arm is not None and arm in row["term"]] or beside
     return max(beside, key=lambda row: abs(row["conditional"]) / (row["conditional_se"] or 1.0))
 
 
