@@ -83,6 +83,9 @@ def averaged(link: str, eta: FloatArray, variance: FloatArray) -> Averaged:
     if link not in _CURVES:
         problem = f"means with the link {link} cannot be averaged over random effects"
         raise Refusal(Problem(problem, "reconciliation", f"use one of {', '.join(LINKS)}"))
+    if not variance.any():
+        value, first, second = _CURVES[link](eta)
+        return Averaged(value, first, second / 2)
     # A pair occurs as often as rows repeat their covariates: each is integrated once.
     pairs, place = np.unique(eta + 1j * np.sqrt(variance), return_inverse=True)
     found = _by_nodes(_CURVES[link], pairs.real, pairs.imag)
