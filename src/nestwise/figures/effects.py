@@ -76,7 +76,7 @@ def _panel(axes: Axes, row: Mapping[str, Any]) -> None:
         )  # fmt: skip
     if row["attenuation_rule"] is not None:
         rule = row["conditional"] * row["attenuation_rule"]
-        axes.vlines(rule, 0.5, 1.5, color=MUTED, linewidth=1.6, linestyle=":")
+        axes.vlines(rule, 0.45, 1.55, color=MUTED, linewidth=1.4, zorder=1)
     axes.axvline(0, color=INK, linewidth=0.8, zorder=1)
     ends = [row[f"{name}{part}"] for name in PLACES for part in ("_lower", "_upper")]
     axes.set_xlim(span(ends, [0.0], margin=0.1))
@@ -102,7 +102,7 @@ def _caption(effects: pl.DataFrame, link: str) -> str:
             else f"{fixed(factors[0], 2)} to {fixed(factors[-1], 2)}"
         )
         text += f" The arrow is the attenuation: averaging multiplies the effects by {between}"
-        text += f"; the dotted mark is the rule of thumb, {fixed(rule[0], 2)}." if rule.len() else "."
+        text += f"; the grey tick is the rule of thumb, {fixed(rule[0], 2)}." if rule.len() else "."
     elif factors:
         text += " Averaging leaves effects as they are under this link."
     return text
