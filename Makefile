@@ -40,6 +40,7 @@ format: env-dev
 bench: env
 	{ $(BIN)/python benchmarks/machine.py "$(NOTE)" && echo && \
 	  $(BIN)/python benchmarks/lmm.py && echo && \
+	  $(BIN)/python benchmarks/glmm.py && echo && \
 	  $(BIN)/python benchmarks/inference.py && echo && \
 	  $(BIN)/python benchmarks/memory.py && echo && \
 	  $(BIN)/python benchmarks/gallery.py; } > benchmarks/results.md.partial

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 ENGINES = {
     "lmm": ("nestwise.fit.lmm", "fit_lmm"),
+    "glmm": ("nestwise.fit.glmm", "fit_glmm"),
     "mixedlm": ("nestwise.fit.mixedlm", "fit_mixedlm"),
     "pooled": ("nestwise.fit.pooled", "fit_pooled"),
     "unpooled": ("nestwise.fit.unpooled", "fit_unpooled"),

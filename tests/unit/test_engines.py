@@ -33,7 +33,8 @@ def dataset():
         ({"formula": "y ~ 1"}, "lmm", "The model has no random effects; "),
         ({"formula": "y ~ 1 + (1 | g) + (1 | h)"}, "unpooled", "`unpooled` takes one grouping factor so far"),
         ({"formula": "y ~ z + (1 | g)"}, "lmm", 'Formula "y ~ z + (1 | g)": there is no column z'),
-        ({"formula": "y ~ 1 + (1 | g)"}, "glmm", "The engine glmm is not part of this version"),
+        ({"formula": "y ~ 1 + (1 | g)"}, "gee", "The engine gee is not part of this version"),
+        ({"formula": "y ~ 1 + (1 | g)"}, "glmm", "`glmm` is for outcomes that are not Gaussian; "),
         (
             {"formula": "y ~ 1 + (1 | g)", "residual": {"structure": "ar1", "time": "y"}},
             "pooled",

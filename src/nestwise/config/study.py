@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from nestwise.config.families import LINKS
+
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 """Names that become parts of paths: letters, digits, `_` and `-`."""
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f`]+$")]
@@ -261,6 +263,10 @@ class Model(Section):
             (
                 self.family != "gaussian" and bool(named),
                 f"a {self.family} outcome has no residual variance: leave {' and '.join(named)} out",
+            ),
+            (
+                self.link is not None and self.link not in LINKS[self.family],
+                f"{self.family} has no link {self.link}: use one of {', '.join(LINKS[self.family])}",
             ),
             (
                 kenward and not self.reml,

@@ -17,7 +17,7 @@ from nestwise.design.contextual import contextual_contrasts
 from nestwise.design.magnitude import refuse_extreme
 from nestwise.design.matrix import ModelMatrix, model_matrix
 from nestwise.design.means import FittedColumns, means_grids
-from nestwise.design.outcome import outcome_hash, outcome_notes, read_outcome
+from nestwise.design.outcome import outcome_categories, outcome_hash, outcome_notes, read_outcome
 from nestwise.design.precision import row_precision
 from nestwise.design.random_terms import random_terms
 from nestwise.design.rank import independent_columns
@@ -89,7 +89,7 @@ def build_design(dataset: Dataset, name: str, model: Model) -> Design:
         row_flow=used.flow,
         analysis_hash=outcome_hash(formula.outcome.name, y, trials, used.rows),
         **_asked(model),
-        offset=_offset(formula, table),
+        **_of_rows(formula, table, model),
         trials=trials,
         dropped=dropped,
         notes=(*used.notes, *_column_notes(dataset, table.columns), *merged, *outcome_notes(y, dropped)),
@@ -144,6 +144,11 @@ def _table(formula: Formula, used: AnalysisSet, dataset: Dataset) -> AnalysisRow
         for variable in _model_columns(formula)
     }
     return AnalysisRows(formula.text, used.rows, columns)
+
+
+def _of_rows(formula: Formula, table: AnalysisRows, model: Model) -> dict[str, Any]:
+    categories = outcome_categories(formula, table, model.family)
+    return {"offset": _offset(formula, table), "categories": categories}
 
 
 def _offset(formula: Formula, table: AnalysisRows) -> FloatArray | None:

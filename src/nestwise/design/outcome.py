@@ -11,6 +11,7 @@ from nestwise.arrays import FloatArray, IntArray
 from nestwise.design.columns import AnalysisRows, Levels, computed
 from nestwise.errors import Problem, Refusal
 from nestwise.formula.record import Formula
+from nestwise.formula.syntax import Binary, number_text
 from nestwise.formula.tokens import formula_place
 
 
@@ -29,9 +30,9 @@ def read_outcome(formula: Formula, table: AnalysisRows, family: str) -> tuple[Fl
     Returns
     -------
     y : ndarray (n,)
-        The outcome, or the number of successes.
+        The outcome, or the number of successes; the places of an ordinal outcome's values.
     trials : ndarray (n,) or None
-        With `cbind(success, failure)`, the number of trials.
+        With `cbind(success, failure)`, or `success / trials` of a binomial, the number of trials.
 
     Raises
     ------
@@ -50,7 +51,12 @@ def read_outcome(formula: Formula, table: AnalysisRows, family: str) -> tuple[Fl
             )
         successes, failures = (computed(part, table) for part in outcome.parts)
         return successes.copy(), successes + failures
+    part = outcome.parts[0]
+    if family == "binomial" and isinstance(part, Binary) and part.operator == "/":
+        return computed(part.left, table).copy(), computed(part.right, table).copy()
     column = table.columns[outcome.name] if outcome.kind == "column" else None
+    if family == "ordinal" and not isinstance(column, Levels):
+        return np.unique(computed(part, table), return_inverse=True)[1].astype(np.float64), None
     if isinstance(column, Levels):
         if family == "ordinal" or (family == "binomial" and len(column.labels) == 2):
             return column.codes.astype(np.float64), None
@@ -61,7 +67,17 @@ def read_outcome(formula: Formula, table: AnalysisRows, family: str) -> tuple[Fl
                 "choose another outcome or family, or declare the outcome continuous if it holds numbers",
             )
         )
-    return computed(outcome.parts[0], table).copy(), None
+    return computed(part, table).copy(), None
+
+
+def outcome_categories(formula: Formula, table: AnalysisRows, family: str) -> tuple[str, ...]:
+    """Values of an ordinal outcome, lowest first; none of any other family."""
+    if family != "ordinal" or formula.outcome.kind == "cbind":
+        return ()
+    column = table.columns.get(formula.outcome.name)
+    if isinstance(column, Levels):
+        return column.labels
+    return tuple(number_text(float(value)) for value in np.unique(computed(formula.outcome.parts[0], table)))
 
 
 def outcome_hash(outcome: str, y: FloatArray, trials: FloatArray | None, rows: IntArray) -> str:

@@ -194,6 +194,8 @@ class Design:
         Marginal means that were asked for.
     contextual : tuple of ContextualContrast
         Comparisons of the levels of covariates that stand in the fixed part at several.
+    categories : tuple of str
+        Values of an ordinal outcome, lowest first; `y` holds their places.
     """
 
     study: str
@@ -220,6 +222,7 @@ class Design:
     residual: ResidualDesign | None = None
     means: tuple[MeansGrid, ...] = ()
     contextual: tuple[ContextualContrast, ...] = ()
+    categories: tuple[str, ...] = ()
 
     @property
     def n(self) -> int:

@@ -26,4 +26,8 @@ In reading order:
 - `prediction`: known, new and typical groups, with confidence and prediction intervals.
 - `influence`, `influence_crossed`, `means`, `r2`, `profile_curves`: groups left out, marginal means and
   contrasts, variance explained, profiles as curves.
+- `glmm`: the engine of generalised linear mixed models; `glm`: the same without groups; `approximation`,
+  `points`: its deviance, and how many quadrature points it takes; `generalised`: estimates in the formula's
+  units; `glmm_profile`, `glmm_table`, `latent`, `dispersion`: intervals, tidy rows, ICC, verdicts;
+  `glmm_refusals`, `separation`: what has no answer.
 """

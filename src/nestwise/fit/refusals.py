@@ -103,7 +103,7 @@ def lmm_problems(design: Design, *, engine: str) -> list[Problem]:
     for i, first in enumerate(design.factors):
         for second in design.factors[i + 1 :]:
             both = set(first.names) & set(second.names)
-            if both and _same_groups(first, second):
+            if both and same_groups(first, second):
                 what = f"{first.group} and {second.group} are the same groups, and {min(both)} varies by both"
                 problems.append(Problem(what, where, "keep one of the two terms"))
     return problems
@@ -162,7 +162,8 @@ def relation_problems(factor: Factor) -> list[Problem]:
     return [] if what is None else [Problem(what, where, way_out)]
 
 
-def _same_groups(first: Factor, second: Factor) -> bool:
+def same_groups(first: Factor, second: Factor) -> bool:
+    """Whether two factors sort the rows into the same groups, whatever these are called."""
     if first.n_groups != second.n_groups or first.terms[0].membership or second.terms[0].membership:
         return False
     return int(np.unique(first.codes * second.n_groups + second.codes).size) == first.n_groups

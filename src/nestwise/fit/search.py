@@ -134,6 +134,24 @@ def minimise(
     return Minimum(best.at, best.value, best.gradient, best.hessian, best.converged, record)
 
 
+def prove(objective: Objective, start: FloatArray, *, offset: float = 0.0) -> Minimum:
+    """Newton steps from a point next to the minimum, and the verdict on their end.
+
+    Parameters
+    ----------
+    objective, offset
+        As `minimise` takes them.
+    start : ndarray (k,)
+        Where another search ended.
+    """
+    counted = objective if isinstance(objective, Evaluations) else Evaluations(objective)
+    runs: list[dict[str, Any]] = []
+    end = _newton(counted, start, offset, runs)
+    record = {"runs": runs, "evaluations": counted.evaluations, "objective": end.value + offset}
+    record |= {"theta": end.at.tolist(), "converged": end.converged, **end.record}
+    return Minimum(end.at, end.value, end.gradient, end.hessian, end.converged, record)
+
+
 def difference_hessian(objective: Objective, at: FloatArray) -> FloatArray:
     """Hessian (k, k) by central differences of the gradient."""
     k = at.shape[0]

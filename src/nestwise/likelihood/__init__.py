@@ -15,4 +15,9 @@ In reading order:
 - `correlation`, `residual`, `frames`, `whitening`: covariance of residuals inside subjects, its parameters,
   and how it is taken out of the rows; `marginal`: the likelihood with it.
 - `conditional`: the log density given all parameters, random effects integrated out and drawn afterwards.
+- `families`, `ordinal`: densities of outcomes that are not Gaussian, with three derivatives.
+- `grouped_rows`, `segments`, `stacked`: rows of a generalised model by group, sums over groups, small
+  matrices of
+  many groups at once; `modes`, `quadrature`: the modes of the random effects, and the likelihood around them.
+- `crossed_rows`, `laplace`: the same with several factors, by Laplace's approximation.
 """

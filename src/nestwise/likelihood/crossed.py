@@ -166,8 +166,8 @@ def collapse_crossed(design: Design) -> CrossedProducts:
     counts = [each.n_groups for each in design.factors]
     widths = np.array([len(each.columns) for each in design.factors], dtype=np.int64)
     factor_of = np.repeat(np.arange(len(counts)), counts)
-    elimination, coupling = _couple(A, factor_of, widths)
-    _refuse_large(design, elimination)
+    elimination, coupling = couple(A, factor_of, widths)
+    refuse_large(design, elimination)
     products = CrossedProducts(
         factors=tuple((each.group, each.columns, each.n_groups) for each in design.factors),
         A=A,
@@ -210,7 +210,13 @@ def _left_by_free_effects(products: CrossedProducts) -> float:
     return float(products.G[p, p] - 2 * v @ y + v @ times(v))
 
 
-def _refuse_large(design: Design, elimination: Elimination) -> None:
+def refuse_large(design: Design, elimination: Elimination) -> None:
+    """Raise where the equations of crossed groups are too many numbers for one machine.
+
+    Raises
+    ------
+    Refusal
+    """
     largest = max((dimension for _, dimension in elimination.cores), default=0)
     if largest <= MOST_DENSE and elimination.length <= MOST_NUMBERS:
         return
@@ -261,7 +267,7 @@ def indicator_columns(grouping: Factor, working: tuple[FloatArray, ...], n: int)
     return sparse.coo_array((data, ends), shape=(n, grouping.n_groups * q)).tocsc()
 
 
-def _couple(A: Any, factor_of: IntArray, widths: IntArray) -> tuple[Elimination, Coupling]:
+def couple(A: Any, factor_of: IntArray, widths: IntArray) -> tuple[Elimination, Coupling]:
     """Order of elimination of Z'Z, and its blocks."""
     size = widths[factor_of]
     first_column = np.cumsum(size) - size
