@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 ENGINES = {
     "lmm": ("nestwise.fit.lmm", "fit_lmm"),
     "glmm": ("nestwise.fit.glmm", "fit_glmm"),
+    "gee": ("nestwise.fit.gee", "fit_gee"),
     "mixedlm": ("nestwise.fit.mixedlm", "fit_mixedlm"),
     "pooled": ("nestwise.fit.pooled", "fit_pooled"),
     "unpooled": ("nestwise.fit.unpooled", "fit_unpooled"),
@@ -110,6 +111,9 @@ def _engine(engine: str, model: Model, *, seed: int, level: float, cores: int) -
     if engine == "lmm":
         options = {"df": model.df, "robust": model.robust, "bootstrap": model.bootstrap}
         return partial(fit, level=level, seed=seed, **options)
+    if engine == "gee":
+        working = {"correlation": model.correlation, "lags": model.lags, "variance": model.variance}
+        return partial(fit, level=level, **working)
     if engine != "pymc":
         return partial(fit, level=level)
     sampler = {"draws": model.draws, "tune": model.tune, "chains": model.chains}

@@ -33,7 +33,12 @@ def dataset():
         ({"formula": "y ~ 1"}, "lmm", "The model has no random effects; "),
         ({"formula": "y ~ 1 + (1 | g) + (1 | h)"}, "unpooled", "`unpooled` takes one grouping factor so far"),
         ({"formula": "y ~ z + (1 | g)"}, "lmm", 'Formula "y ~ z + (1 | g)": there is no column z'),
-        ({"formula": "y ~ 1 + (1 | g)"}, "gee", "The engine gee is not part of this version"),
+        ({"formula": "y ~ 1"}, "gee", "No term names the clusters; add (1 | cluster)"),
+        (
+            {"formula": "y ~ 1 + (1 | g)", "correlation": "ar1"},
+            "gee",
+            "The key correlation: ar1 goes by time, and the study's time names no column",
+        ),
         ({"formula": "y ~ 1 + (1 | g)"}, "glmm", "`glmm` is for outcomes that are not Gaussian; "),
         (
             {"formula": "y ~ 1 + (1 | g)", "residual": {"structure": "ar1", "time": "y"}},

@@ -12,9 +12,10 @@ from nestwise.config.study import Report, Study
 
 Section = dict[str, Any]
 
-_FIT_KEYS = {"formula", "family", "link", "reml", "residual", "weights", "sampling_error"}
+_FIT_KEYS = {"formula", "family", "link", "reml", "residual", "weights", "sampling_error", "correlation"}
 _MEANS_KEYS = {"means"}
 _LMM_KEYS = {"df", "robust", "bootstrap"}
+_GEE_KEYS = {"lags", "variance"}
 _BAYES_KEYS = {"priors", "draws", "tune", "chains"}
 _READ_KEYS = {"type", "levels", "reference"}
 
@@ -57,7 +58,12 @@ def fit_section(study: Study, model: str, engine: str, seed: int) -> Section:
     read by those that draw random numbers.
     """
     lmm, bayes = engine == "lmm", engine == "pymc"
-    keys = _FIT_KEYS | (_BAYES_KEYS if bayes else set()) | (_LMM_KEYS | _MEANS_KEYS if lmm else set())
+    keys = (
+        _FIT_KEYS
+        | (_GEE_KEYS if engine == "gee" else set())
+        | (_BAYES_KEYS if bayes else set())
+        | (_LMM_KEYS | _MEANS_KEYS if lmm else set())
+    )
     draws = bayes or (lmm and study.models[model].bootstrap > 0)
     return {
         "model": study.models[model].model_dump(mode="json", include=keys) | {"engines": [engine]},

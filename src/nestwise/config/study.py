@@ -25,6 +25,10 @@ DegreesOfFreedom = Literal[
     "satterthwaite", "kenward_roger", "kenward_roger_linear", "between_within", "normal"
 ]  # fmt: skip
 Sandwich = Literal["CR0", "CR1", "CR2", "CR3"]
+WorkingCorrelation = Literal[
+    "independence", "exchangeable", "ar1", "unstructured", "m_dependent", "nested"
+]  # fmt: skip
+MarginalVariance = Literal["LZ", "KC", "MD", "FG", "MBN", "model"]
 
 DEFAULT_ENGINES: dict[str, tuple[Engine, ...]] = {
     "gaussian": ("pooled", "unpooled", "lmm", "mixedlm", "pymc"),
@@ -217,6 +221,11 @@ class Model(Section):
     sampling_error: ColumnName | None = Field(None, description="column of known standard errors")
     df: DegreesOfFreedom = Field("satterthwaite", description="of the t and F tests of `lmm`")
     robust: Sandwich | None = Field(None, description="cluster-robust standard errors beside the model's")
+    correlation: WorkingCorrelation = Field("exchangeable", description="working correlation of `gee`")
+    lags: int = Field(1, ge=1, le=100, description="visits apart that are correlated under m_dependent")
+    variance: MarginalVariance | None = Field(
+        None, description="covariance of the estimates of `gee`; default: by the number of clusters"
+    )
     bootstrap: int = Field(0, ge=0, le=100_000, description="refits of the parametric bootstrap")
     means: tuple[tuple[ColumnName, ...], ...] = Field(
         (), description="marginal means over the levels of these variables, e.g. [[visit, arm]]"
@@ -252,7 +261,7 @@ class Model(Section):
     def _quarrels(self) -> tuple[tuple[bool, str], ...]:
         """Pairs of keys that contradict each other, and what to do about it."""
         weighted, known = self.weights is not None, self.sampling_error is not None
-        named = [key for key in ("residual", "weights", "sampling_error") if getattr(self, key) is not None]
+        named = [key for key in ("residual", "sampling_error") if getattr(self, key) is not None]
         kenward = self.df in ("kenward_roger", "kenward_roger_linear")
         return (
             (weighted and known, "weights and sampling_error both say how exact a row is: keep one of them"),

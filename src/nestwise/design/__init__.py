@@ -5,7 +5,8 @@ In reading order:
 - `record`: the `Design` that comes out.
 - `rows`, `grouping`: which rows are complete, and which group each belongs to.
 - `analysis_set`: the rows a model is fitted to, with the columns it reads.
-- `covariance`, `grid`: the covariance of the residuals, and where marginal means are asked for.
+- `covariance`, `occasions`, `grid`: the covariance of the residuals, when rows were observed, and where
+  marginal means are asked for.
 - `columns`, `basis`, `matrix`: variables, splines and polynomials, and the model matrix as R names it.
 - `outcome`, `precision`: the outcome, the weights and standard errors of its rows.
 - `random_terms`, `membership`, `relation`: the columns that vary, and their groups: several a row, or akin.

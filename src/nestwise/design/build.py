@@ -17,6 +17,7 @@ from nestwise.design.contextual import contextual_contrasts
 from nestwise.design.magnitude import refuse_extreme
 from nestwise.design.matrix import ModelMatrix, model_matrix
 from nestwise.design.means import FittedColumns, means_grids
+from nestwise.design.occasions import occasion_column, occasions
 from nestwise.design.outcome import outcome_categories, outcome_hash, outcome_notes, read_outcome
 from nestwise.design.precision import row_precision
 from nestwise.design.random_terms import random_terms
@@ -95,6 +96,7 @@ def build_design(dataset: Dataset, name: str, model: Model) -> Design:
         notes=(*used.notes, *_column_notes(dataset, table.columns), *merged, *outcome_notes(y, dropped)),
         term_of=tuple(matrix.term_of[place] for place in kept),
         residual=residual,
+        occasions=occasions(model, dataset, used.frame),
         means=means_grids(model, formula, table, FittedColumns(matrix.X, kept), residual),
         **precisions,
         **_contextual(names, dataset, used),
@@ -110,7 +112,7 @@ def _named_columns(model: Model, dataset: Dataset) -> dict[str, str]:
     """Columns that keys of the model beside its formula name, each with its key."""
     named = {"weights": model.weights, "sampling_error": model.sampling_error}
     columns = {column: key for key, column in named.items() if column is not None}
-    return columns | residual_columns(model.residual, dataset)
+    return columns | occasion_column(model, dataset) | residual_columns(model.residual, dataset)
 
 
 def _precisions(model: Model, used: AnalysisSet) -> dict[str, Any]:

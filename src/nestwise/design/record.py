@@ -10,6 +10,7 @@ import numpy as np
 from nestwise.arrays import FloatArray, IntArray
 from nestwise.design.covariance import ResidualDesign
 from nestwise.design.grid import MeansGrid
+from nestwise.design.occasions import Occasions
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,8 @@ class Design:
         Marginal means that were asked for.
     contextual : tuple of ContextualContrast
         Comparisons of the levels of covariates that stand in the fixed part at several.
+    occasions : Occasions or None
+        Visit of each row, where a working correlation goes by time.
     categories : tuple of str
         Values of an ordinal outcome, lowest first; `y` holds their places.
     """
@@ -222,6 +225,7 @@ class Design:
     residual: ResidualDesign | None = None
     means: tuple[MeansGrid, ...] = ()
     contextual: tuple[ContextualContrast, ...] = ()
+    occasions: Occasions | None = None
     categories: tuple[str, ...] = ()
 
     @property

@@ -15,12 +15,11 @@ from nestwise.design.columns import level_codes
 from nestwise.design.covariance import ResidualDesign, VarianceFunction
 from nestwise.design.grouping import group_codes
 from nestwise.design.identification import refuse_unidentified
+from nestwise.design.occasions import visit_codes
 from nestwise.design.record import RandomTerm
 from nestwise.errors import Problem, Refusal
 from nestwise.formula.record import Formula
-from nestwise.formula.syntax import number_text
 
-_SECONDS_A_DAY = 86_400.0
 VISITED = ("unstructured", "ar1", "toeplitz", "antedependence")
 """Structures that know visits apart."""
 
@@ -179,24 +178,7 @@ def _visits(frame: pl.DataFrame, time: str) -> tuple[IntArray, tuple[str, ...], 
     """Codes and labels of the visits in order of time, and their times."""
     if not time:
         return np.zeros(frame.height, dtype=np.int64), ("",), np.zeros(1)
-    series = frame[time]
-    if series.dtype.is_numeric() or series.dtype == pl.Boolean:
-        distinct, codes = np.unique(series.cast(pl.Float64).to_numpy(), return_inverse=True)
-        if not np.isfinite(distinct).all():
-            what = f"the time {time} is infinite in some row"
-            raise Refusal(Problem(what, "the key residual.time", "correct it, or declare it missing"))
-        return codes.astype(np.int64), tuple(number_text(float(value)) for value in distinct), distinct
-    if series.dtype.is_temporal():
-        moments = series.cast(pl.Datetime("us")).dt.timestamp("us").to_numpy().astype(np.float64)
-        distinct, codes = np.unique(moments, return_inverse=True)
-        named = dict(zip(moments.tolist(), series.cast(pl.String).to_list(), strict=True))
-        days = (distinct - distinct[0]) / (1e6 * _SECONDS_A_DAY)
-        return codes.astype(np.int64), tuple(named[moment] for moment in distinct.tolist()), days
-    codes, labels = level_codes(series)
-    declared = series.dtype.categories.to_list() if isinstance(series.dtype, pl.Enum) else list(labels)
-    # a visit nobody has left in these rows keeps its place, so that its neighbours stay two apart
-    place = {label: index for index, label in enumerate(declared)}
-    return codes, labels, np.array([place[label] for label in labels], dtype=np.float64)
+    return visit_codes(frame[time], time, "the key residual.time")
 
 
 def _refuse_repeated(  # noqa: PLR0917 (codes with their labels)

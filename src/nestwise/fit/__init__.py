@@ -7,6 +7,10 @@ In reading order:
 - `mmrm`: residual covariances inside the subject, alone or beside random effects; `residual_refusals`,
   `residual_starts`, `search`, `marginal_solution`: from what cannot be asked to the optimum;
   `residual_covariance`, `residual_table`: its derivatives for inference, its rows and matrices.
+- `gee`: the engine of population-averaged models; `cluster_layout`, `marginal_families`,
+  `working_correlation`, `autoregression`: their clusters, means, variances and correlations;
+  `gee_solution`, `gee_variance`: estimating equations and the covariances of their solution;
+  `gee_refusals`, `gee_diagnostics`, `gee_table`: what has no answer, checks and influence, tidy rows.
 - `pooled`, `unpooled`: complete and no pooling.
 - `state`, `ladder`, `quantities`: a maximised likelihood and its verdict, simpler models of a singular fit,
   the tidy rows.

@@ -92,9 +92,11 @@ def test_the_gallery_is_valid():
             "a poisson outcome has no residual variance: leave residual out",
         ),
         (
-            {"models__levels__family": "binomial", "models__levels__weights": "w"},
-            "a binomial outcome has no residual variance: leave weights out",
+            {"models__levels__family": "binomial", "models__levels__sampling_error": "s"},
+            "a binomial outcome has no residual variance: leave sampling_error out",
         ),
+        ({"models__levels__correlation": "toeplitz"}, "'toeplitz' is not known"),
+        ({"models__levels__lags": 0}, "models.levels.lags"),
         (
             {"models__levels__df": "kenward_roger", "models__levels__reml": False},
             "corrects a REML fit: set reml: true, or choose satterthwaite",

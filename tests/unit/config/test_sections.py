@@ -21,6 +21,8 @@ STUDY = {
 
 
 SHOWN = {"figures", "report"}
+READERS = {"design a", "fit a lmm", "fit a pymc", "fit a gee"}
+"""What reads how a model is fitted, whatever the engine."""
 
 
 def _all(study: Study, seed: int = 1) -> dict[str, object]:
@@ -30,7 +32,7 @@ def _all(study: Study, seed: int = 1) -> dict[str, object]:
     } | {name: getattr(sections, f"{name}_section")(study, seed) for name in ("figures", "report")}
     for model in study.models:
         made[f"design {model}"] = sections.design_section(study, model)
-        for engine in ("lmm", "pymc"):
+        for engine in ("lmm", "pymc", "gee"):
             made[f"fit {model} {engine}"] = sections.fit_section(study, model, engine, seed)
     return made
 
@@ -56,21 +58,24 @@ def _edited(path: tuple[str, ...], value: object) -> Study:
         (("data", "missing_values"), [-9], {"read", "validate", "prepare"} | SHOWN),
         (("groups", "school", "label"), "New", SHOWN),
         (("models", "a", "label"), "New", SHOWN),
-        (("models", "a", "reml"), False, {"design a", "fit a lmm", "fit a pymc"} | SHOWN),
+        (("models", "a", "reml"), False, READERS | SHOWN),
         (("models", "b", "priors"), {}, {"fit b pymc"} | SHOWN),
         (("models", "b", "draws"), 2000, {"fit b pymc"} | SHOWN),
         (("missing",), {"strategies": ["observed", "mi"]}, {"tables"} | SHOWN),
         (("groups", "school", "relation"), "K.csv", {"prepare"} | SHOWN),
         (("models", "a", "df"), "kenward_roger", {"fit a lmm"} | SHOWN),
         (("models", "a", "robust"), "CR2", {"fit a lmm"} | SHOWN),
+        (("models", "a", "correlation"), "ar1", READERS | SHOWN),
+        (("models", "a", "lags"), 2, {"fit a gee"} | SHOWN),
+        (("models", "a", "variance"), "MD", {"fit a gee"} | SHOWN),
         (("models", "a", "bootstrap"), 100, {"fit a lmm"} | SHOWN),
         (("models", "a", "means"), [["x"]], {"design a", "fit a lmm"} | SHOWN),
-        (("models", "a", "weights"), "w", {"design a", "fit a lmm", "fit a pymc"} | SHOWN),
-        (("models", "a", "sampling_error"), "s", {"design a", "fit a lmm", "fit a pymc"} | SHOWN),
+        (("models", "a", "weights"), "w", READERS | SHOWN),
+        (("models", "a", "sampling_error"), "s", READERS | SHOWN),
         (
             ("models", "a", "residual"),
             {"structure": "ar1", "time": "t"},
-            {"design a", "fit a lmm", "fit a pymc"} | SHOWN,
+            READERS | SHOWN,
         ),
     ],
 )
@@ -95,6 +100,12 @@ def test_a_section_is_a_model_again():
     assert Model.model_validate(sections.design_section(study, "a")).residual == model.residual
     fitted = Model.model_validate(sections.fit_section(study, "a", "lmm", 1)["model"])
     assert fitted == model.model_copy(update={"engines": ("lmm",)})
+
+
+def test_gee_is_given_its_working_correlation_and_variance():
+    study = _edited(("models", "a"), STUDY["models"]["a"] | {"variance": "FG", "correlation": "nested"})
+    given = Model.model_validate(sections.fit_section(study, "a", "gee", 1)["model"])
+    assert given == study.models["a"].model_copy(update={"engines": ("gee",)})
 
 
 def test_the_seed_is_read_by_the_bayesian_engine_and_the_report():

@@ -80,7 +80,8 @@ def _side_by_side(record: ReportRecord, table: PoolingTable) -> Table:
     ]
     ways = [pooling_of(engine) for engine in table.engines]
     spans = [(way.capitalize(), ways.count(way)) for way in dict.fromkeys(ways)]
-    absent = [engine for engine in record.study.models[table.model].engines if engine not in table.engines]
+    shown = {*table.engines, "gee"}  # population averages pool no groups
+    absent = [engine for engine in record.study.models[table.model].engines if engine not in shown]
     note = "Standard error, or posterior SD, in brackets."
     if "unpooled" in table.engines:
         note += (

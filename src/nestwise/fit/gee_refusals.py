@@ -1,0 +1,154 @@
+"""What a marginal model cannot be asked, said before or as soon as it shows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nestwise.config.study import MarginalVariance
+from nestwise.design.identification import MOST_VISITS
+from nestwise.design.record import Design
+from nestwise.errors import Problem, Refusal
+from nestwise.fit.cluster_layout import cluster_factor, cluster_problems, n_clusters
+from nestwise.fit.gee_solution import GeeState
+from nestwise.fit.glmm_refusals import outcome_problems
+from nestwise.fit.marginal_families import LINKS_OF
+from nestwise.fit.separation import FAR, separated
+from nestwise.fit.working_correlation import Working
+from nestwise.names import several
+from nestwise.vocabulary import INTERCEPT
+
+LARGEST_CLUSTER = 4000
+"""Rows of a cluster beyond which the pairs of a correlation by time take minutes and gigabytes."""
+_INSTEAD = {
+    "negative_binomial": "use poisson: its robust standard errors hold whatever the overdispersion",
+    "ordinal": "use the engine `glmm`, or analyse one cut of the categories as binomial",
+}
+
+
+def gee_problems(design: Design, correlation: str, variance: MarginalVariance | None) -> list[Problem]:
+    """Reasons why the model cannot be fitted, empty if there are none.
+
+    Families and links without a marginal model; keys of other engines; no independent clusters; values that
+    the family does not have; an outcome that does not vary; more coefficients than rows or clusters.
+    """
+    where = design.formula
+    if design.family not in LINKS_OF:
+        what = f"`gee` has no {design.family} outcomes"
+        return [Problem(what, where, _INSTEAD.get(design.family, f"use {several(tuple(LINKS_OF))}"))]
+    problems = []
+    links = LINKS_OF[design.family]
+    if design.link not in links:
+        what = f"the family {design.family} has no link {design.link} in `gee`"
+        problems.append(Problem(what, where, f"use {several(links)}"))
+    if design.residual is not None:
+        way_out = "leave `residual` out, and name a working correlation with `correlation`"
+        problems.append(Problem("`gee` does not take `residual` into account", where, way_out))
+    if design.sampling_error is not None:
+        what = "`gee` does not take known standard errors into account"
+        problems.append(Problem(what, where, "use the engine `lmm`"))
+    problems += cluster_problems(design, correlation) or _visit_problems(design, correlation)
+    problems += outcome_problems(design) or _constant(design)
+    return problems + _too_many(design, variance)
+
+
+def _visit_problems(design: Design, correlation: str) -> list[Problem]:
+    """Too many visits to tell apart, or too many pairs of rows to go through."""
+    outer, occasions, where = cluster_factor(design), design.occasions, "the key correlation"
+    if outer is None or occasions is None:
+        return []
+    visits = len(occasions.labels)
+    if correlation in {"unstructured", "m_dependent"} and visits > MOST_VISITS:
+        what = f"{occasions.time} has {visits:,} different values, each a visit of its own"
+        return [Problem(what, where, "round it to planned visits, or choose ar1 or exchangeable")]
+    largest = int(np.bincount(outer.codes).max())
+    if largest <= LARGEST_CLUSTER:
+        return []
+    what = f"{correlation} compares all pairs of rows of a cluster, and one has {largest:,} rows"
+    return [Problem(what, where, "choose exchangeable or independence, or name smaller clusters")]
+
+
+def _constant(design: Design) -> list[Problem]:
+    y = design.y_less_offset if design.family == "gaussian" and design.link == "identity" else design.y
+    share = y if design.trials is None else y / design.trials
+    if np.ptp(share) > 0:
+        return []
+    what = f"the outcome {design.outcome} is the same in every row"
+    return [Problem(what, design.formula, "check the column and how missing values are coded")]
+
+
+def _too_many(design: Design, variance: MarginalVariance | None) -> list[Problem]:
+    p, where = design.X.shape[1], design.formula
+    if design.n <= p:
+        what = f"{design.n} rows cannot determine {p} coefficients and a dispersion"
+        return [Problem(what, where, "use fewer predictors, or more rows")]
+    outer = cluster_factor(design)
+    J = 0 if outer is None else n_clusters(outer)
+    if outer is None or J < 2 or p < J or variance == "model":
+        return []
+    what = f"{J} clusters of {outer.group} cannot judge {p} coefficients: no degrees of freedom are left"
+    way_out = "use fewer predictors, smaller clusters, or `variance: model` if you trust the correlation"
+    return [Problem(what, where, way_out)]
+
+
+def refuse_undetermined(working: Working) -> None:
+    """Raise if no pair of rows speaks of a parameter of the working correlation.
+
+    Raises
+    ------
+    Refusal
+    """
+    layout, structure = working.layout, working.structure
+    where, group = "the key correlation", layout.factor.group
+    if structure != "independence" and int(layout.clusters.sizes.max()) < 2:
+        what = f"each {group} has one row, so rows cannot be correlated inside it"
+        raise Refusal(Problem(what, where, "choose independence, or name larger clusters"))
+    absent = [name for name, pairs in zip(working.names, working.pairs, strict=True) if pairs == 0]
+    if absent:
+        what = f"no {group} has two rows that speak of {several(absent)}"
+        way_out = "choose exchangeable" if structure != "m_dependent" else "choose fewer lags"
+        raise Refusal(Problem(what, where, way_out))
+
+
+def refuse_separation(design: Design, state: GeeState | None) -> None:
+    """Raise if the predictors tell the outcome apart so well that no estimate is finite.
+
+    Parameters
+    ----------
+    design : Design
+        The model.
+    state : GeeState or None
+        Where the search ended; `None` if it could not go on.
+
+    Raises
+    ------
+    Refusal
+        Naming the coefficients that run away.
+    """
+    if design.family not in {"binomial", "poisson"} or design.link in {"identity"}:
+        return
+    if state is not None and state.converged and float(np.abs(state.eta).max()) < FAR:
+        return
+    found = separated(design)
+    if found is None:
+        return
+    names, complete = found
+    listed = several([name for name in names if name != INTERCEPT] or list(names))
+    verb = "separate" if " and " in listed else "separates"
+    how = f"completely {verb}" if complete else f"{verb} in part of the rows"
+    what = f"{listed} {how} the values of {design.outcome}, so no estimate is finite"
+    way_out = f"leave {listed} out, merge levels with few rows, or use the engine pymc"
+    raise Refusal(Problem(what, design.formula, way_out))
+
+
+def refuse_exact_fit(design: Design, state: GeeState) -> None:
+    """Raise if nothing is left of the outcome.
+
+    Raises
+    ------
+    Refusal
+    """
+    size = float((design.y**2).mean()) if design.family == "gaussian" else 1.0
+    if state.phi <= (64 * float(np.finfo(float).eps)) ** 2 * size:
+        what = f"the predictors reproduce {design.outcome} exactly, so there is nothing left to explain"
+        way_out = f"look for a predictor that is {design.outcome} under another name"
+        raise Refusal(Problem(what, design.formula, way_out))
