@@ -74,8 +74,7 @@ def build_design(dataset: Dataset, name: str, model: Model) -> Design:
         lambda: random_terms(formula, table, used, dataset.relations),
         lambda: _precisions(model, used),
     )
-    kept = independent_columns(matrix.X)
-    X, names, dropped = _full_rank(matrix, kept)
+    X, names, dropped = _full_rank(matrix, kept := independent_columns(matrix.X))
     residual = residual_design(model, dataset, used, subject, len(names), random)
     return Design(
         study=dataset.study,

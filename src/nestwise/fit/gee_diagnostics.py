@@ -11,14 +11,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from nestwise.fit import marginal_families as families
 from nestwise.fit.gee_solution import GeeData, GeeState
 from nestwise.fit.gee_variance import FEW_CLUSTERS, GeeCovariance, GeeScores
-from nestwise.fit.influence import Influence, measures
+from nestwise.fit.influence import Groups, Influence, measures
 from nestwise.fit.working_correlation import MARGIN, Working
 from nestwise.names import plural
 from nestwise.results import Check
@@ -144,6 +144,5 @@ def cluster_influence(working: Working, scores: GeeScores) -> Influence | None:
     if scores.P is None:
         return None
     layout, P = working.layout, scores.P / scores.phi
-    term = replace(layout.factor.terms[0], codes=layout.clusters.codes, labels=layout.labels)
-    factor = replace(layout.factor, terms=(term,))
-    return measures(factor, P, scores.s / scores.phi, P, scores.back.T)
+    groups = Groups(layout.factor.group, layout.labels, layout.clusters.codes)
+    return measures(groups, P, scores.s / scores.phi, P, scores.back.T)
