@@ -27,7 +27,6 @@ from nestwise.compare.integrated import Integrated
 from nestwise.config.study import Model, WorkingCorrelation
 from nestwise.design.record import Design
 from nestwise.errors import Refusal
-from nestwise.fit.gee import fit_gee
 from nestwise.names import counted, plural, several
 from nestwise.numbers import fixed, p_value
 from nestwise.results import Fit
@@ -93,6 +92,8 @@ def cluster_size(design: Design, group: str, level: float) -> Reason:
     """Whether the number of rows of a cluster, called `group`, goes with its outcomes, other terms kept."""
     codes = design.random[0].codes
     sizes = np.bincount(codes)[codes].astype(float)
+    from nestwise.fit.gee import fit_gee  # compiled code: slow to import
+
     name = "cluster_size"
     if np.ptp(sizes) == 0:
         sentence = f"All {plural(group)} have {int(sizes[0])} rows: their number cannot be informative."
@@ -122,6 +123,8 @@ def cluster_size(design: Design, group: str, level: float) -> Reason:
 
 def correlation(design: Design, model: Model, marginal: Effects, level: float) -> Reason:
     """Whether the coefficients move with the working correlation, and which one CIC prefers."""
+    from nestwise.fit.gee import fit_gee  # compiled code: slow to import
+
     name = "working_correlation"
     candidates: list[WorkingCorrelation] = ["independence", "exchangeable"]
     candidates += ["ar1"] if design.occasions is not None else []
