@@ -17,7 +17,8 @@ from nestwise.compare.effects import (
 from nestwise.compare.engines import comparable, compare_engines
 from nestwise.compare.reconciliation import Pair, Row, reconcile
 from nestwise.compare.settings import grid_of
-from nestwise.config.study import Arm, Compare, Model
+from nestwise.config.missing import Arm
+from nestwise.config.study import Compare, Model
 from nestwise.data.dataset import Dataset
 from nestwise.design.build import build_design
 from nestwise.design.standard import standard_rows

@@ -1,0 +1,79 @@
+"""The section `missing`: which strategies treat missing data, and how each is set."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from nestwise.config.words import ColumnName, Section
+
+Strategy = Literal[
+    "observed", "complete_case", "locf", "mi", "wgee", "bayes", "delta", "j2r", "cir", "cr", "lmcf"
+]  # fmt: skip
+ImputationMethod = Literal[
+    "normal", "heteroscedastic", "matching", "binary", "count", "ordinal", "nominal", "substantive"
+]  # fmt: skip
+
+REFERENCE_BASED: tuple[Strategy, ...] = ("j2r", "cir", "cr", "lmcf")
+"""Strategies that borrow the course of the reference arm, or of the last visit, after drop-out."""
+TREATMENTS: tuple[Strategy, ...] = ("complete_case", "locf", "mi", "wgee", "bayes", "delta", *REFERENCE_BASED)
+"""Every strategy but `observed`, in the order of the tables."""
+
+
+class Arm(Section):
+    """The randomised arm."""
+
+    column: ColumnName
+    reference: str | int | float | bool
+
+
+class Weights(Section):
+    """How the weights of `wgee` are made."""
+
+    predictors: tuple[ColumnName, ...] = Field(
+        (), description="what staying is predicted from; default: arm, visit, last outcome, covariates"
+    )
+    stabilised: bool = Field(True, description="divide by the probability given arm and visit alone")
+    truncate: float | None = Field(
+        0.99, gt=0.5, lt=1, description="quantile at which weights are cut off; null: never"
+    )
+    level: Literal["visit", "subject"] = Field(
+        "visit", description="a weight for each visit, or one for each subject"
+    )
+
+
+class Missing(Section):
+    """How missing data are treated; each strategy becomes rows of its own."""
+
+    strategies: tuple[Strategy, ...] = ("observed",)
+    imputations: Literal["auto"] | Annotated[int, Field(ge=1, le=10_000)] = Field(
+        "auto", description="auto: as many as the missing information asks for"
+    )
+    iterations: int = Field(10, ge=1, le=1000, description="sweeps of the chained equations")
+    imputation: Literal["chained", "joint"] = Field(
+        "chained", description="one model a variable, or one model for all of them"
+    )
+    methods: dict[ColumnName, ImputationMethod] = Field(
+        default_factory=dict, description="imputation model of a variable; default: by its type"
+    )
+    auxiliary: tuple[ColumnName, ...] = Field(
+        (), description="variables that help to impute and are in no model"
+    )
+    arm: Arm | None = None
+    delta: tuple[float, ...] = Field((), description="shifts of imputed outcomes, on the outcome's scale")
+    delta_arms: Literal["all", "active"] = Field(
+        "active", description="who is shifted: every arm, or all but the reference"
+    )
+    inference: Literal["rubin", "jackknife"] = Field(
+        "rubin", description="variance of reference-based strategies: draws and Rubin, or conditional means"
+    )
+    weights: Weights = Weights()
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> Self:
+        for key in ("strategies", "auxiliary", "delta"):
+            values = getattr(self, key) or ()
+            if len(set(values)) != len(values):
+                raise ValueError(f"{key} lists one twice")
+        return self
