@@ -192,6 +192,38 @@ RECONCILIATION: Schema = {
 `conditional` is of a typical group, `integrated` the same averaged over the groups, `marginal` by estimating
 equations; `left` is marginal less integrated."""
 
+SENSITIVITY: Schema = {
+    "study": pl.String,
+    "model": pl.String,
+    "engine": pl.String,
+    "target": pl.String,
+    "kind": pl.String,
+    "group": pl.String,
+    "term": pl.String,
+    "scale": pl.String,
+    "strategy": pl.String,
+    "delta": pl.Float64,
+    "method": pl.String,
+    "estimate": pl.Float64,
+    "std_error": pl.Float64,
+    "df": pl.Float64,
+    "p_value": pl.Float64,
+    "lower": pl.Float64,
+    "upper": pl.Float64,
+    "level": pl.Float64,
+    "fmi": pl.Float64,
+    "n_obs": pl.Int64,
+    "n_groups": pl.Int64,
+    "status": pl.String,
+    "assumes": pl.String,
+    "verdict": pl.String,
+    "reason": pl.String,
+}
+"""The same estimand under every strategy for missing data, one row an estimand and strategy.
+
+`kind`: coefficient, contrast (a difference of marginal means), sd, icc. `verdict`: reference (the strategy
+`observed`), holds, moves (other side of zero, or zero enters or leaves the interval), not_compared."""
+
 PREDICTIONS: Schema = {
     "row": pl.Int64,
     "observed": pl.Float64,

@@ -11,5 +11,6 @@ In reading order:
   `integrated`: the one averaged over its random effects; `attenuation`: by how much that shrinks it.
 - `settings`, `standardised`: times and arms, and means in which everybody has the same.
 - `disagreement`, `reasons`, `dropout`: what is left between the two, in standard errors, and why.
+- `strategies`: one question under every strategy for missing data.
 - `reading`, `context`: what the numbers say; within and between effects.
 """

@@ -45,6 +45,8 @@ TITLES: Mapping[str, str] = MappingProxyType(
         "residual_correlations": "How the visits of one subject hang together",
         "three_effects": "Conditional and marginal effects",
         "trajectories": "Individual, typical and average curves",
+        "strategy_forest": "One question under every treatment of missing data",
+        "tipping_point": "How far lost outcomes must be shifted",
         "influence": "What leaving a group out would change",
         "profiles": "Profiles of the likelihood",
         "tau_posterior": "Differences between groups: prior and posterior",

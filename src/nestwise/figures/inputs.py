@@ -17,7 +17,7 @@ from nestwise.diagnose.rows import analysis_rows
 from nestwise.figures.drawing import FloatArray, Wording
 from nestwise.results import TABLES, empty
 from nestwise.storage import read_json
-from nestwise.vocabulary import INFLUENCE, INTERCEPT, MEANS, PROFILES, RECONCILIATION
+from nestwise.vocabulary import INFLUENCE, INTERCEPT, MEANS, PROFILES, RECONCILIATION, SENSITIVITY
 
 MIXED = ("lmm", "pymc", "mixedlm")
 """Engines whose partial pooling is drawn, the preferred first."""
@@ -37,6 +37,8 @@ class FigureInputs:
         The stacked tables of all fits.
     reconciliation : DataFrame
         Conditional beside marginal effects.
+    sensitivity : DataFrame
+        Every estimand under every strategy for missing data.
     fits_folder : Path
         Holds `<model>.<engine>/` with predictions, draws and record of each fit.
     designs : mapping of str to mapping
@@ -58,6 +60,7 @@ class FigureInputs:
     influence: pl.DataFrame = field(default_factory=lambda: empty(INFLUENCE))
     profiles: pl.DataFrame = field(default_factory=lambda: empty(PROFILES))
     reconciliation: pl.DataFrame = field(default_factory=lambda: empty(RECONCILIATION))
+    sensitivity: pl.DataFrame = field(default_factory=lambda: empty(SENSITIVITY))
 
     @property
     def main_model(self) -> str:
@@ -110,7 +113,17 @@ def gather_inputs(
     root = Path(folder)
     tables = {
         name: pl.read_parquet(path) if (path := root / f"{name}.parquet").is_file() else empty(schema)
-        for name, schema in [*TABLES.items(), ("reconciliation", RECONCILIATION)]
+        for name, schema in [
+            *TABLES.items(),
+            ("reconciliation", RECONCILIATION),
+            ("sensitivity", SENSITIVITY),
+        ]
+    }
+    sensitivity = tables.pop("sensitivity")
+    # Other strategies have their own figures; every other figure shows all observed rows.
+    tables = {
+        name: table.filter(pl.col("strategy") == "observed") if "strategy" in table.columns else table
+        for name, table in tables.items()
     }
     designs = {
         name: read_json(path)
@@ -128,6 +141,7 @@ def gather_inputs(
         influence=tables["influence"],
         profiles=tables["profiles"],
         reconciliation=tables["reconciliation"],
+        sensitivity=sensitivity,
         fits_folder=root / "fits",
         designs=designs,
         seed=seed,

@@ -25,6 +25,7 @@ from nestwise.figures.reconciliation import reconciliation_plan
 from nestwise.figures.replicates import posterior_predictive, prior_predictive
 from nestwise.figures.residuals import random_effect_qq, residual_qq, residual_vs_fitted
 from nestwise.figures.shrinkage import shrinkage
+from nestwise.figures.strategies import strategy_plan
 from nestwise.figures.varying_lines import NUMERIC, group_predictors, line_predictor, line_rows, line_table
 from nestwise.figures.within_between import within_between
 from nestwise.seeds import seed_for
@@ -127,6 +128,7 @@ def model_plan(inputs: FigureInputs, model: str) -> Plan:
         plan["reml_vs_posterior"] = lambda: reml_vs_posterior(tables.estimates, wording)
     plan |= inference_plan(inputs, tables, wording)
     plan |= reconciliation_plan(inputs, model, wording)
+    plan |= strategy_plan(inputs, model, wording)
     plan |= _posterior_plan(inputs, tables, wording)
     if tables.predictions.height:
         plan["residual_vs_fitted"] = lambda: residual_vs_fitted(tables.predictions, wording)

@@ -26,10 +26,12 @@ from nestwise.vocabulary import (
     INFLUENCE,
     MEANS,
     RECONCILIATION,
+    SENSITIVITY,
     TESTS,
     Schema,
 )
 
+OBSERVED = "observed"
 MOST_FAILURES = 50
 LARGEST_FIGURE = 700_000
 """Characters of SVG a single figure may take."""
@@ -41,8 +43,9 @@ SECOND_TABLES: Mapping[str, Schema] = {
     "means": MEANS,
     "influence": INFLUENCE,
     "reconciliation": RECONCILIATION,
+    "sensitivity": SENSITIVITY,
 }
-"""What a study may have besides estimates: tests, marginal means, groups left out, marginal effects."""
+"""What a study may have besides estimates: tests, means, groups left out, marginal effects, strategies."""
 
 
 def collect(
@@ -135,10 +138,12 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _table(path: Path, schema: Schema, order: Sequence[str]) -> pl.DataFrame:
-    """A stacked table with the models in the order of the study file."""
+    """A stacked table, models in the order of the study file; other strategies are left to `sensitivity`."""
     if not path.is_file():
         return empty(schema)
     frame = pl.read_parquet(path, glob=False)
+    if "strategy" in schema and path.stem != "sensitivity":
+        frame = frame.filter(pl.col("strategy") == OBSERVED)
     places = {model: place for place, model in enumerate(order)}
     last = len(places)
     return frame.sort(

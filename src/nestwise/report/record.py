@@ -12,7 +12,7 @@ from nestwise.config.study import Study
 from nestwise.design.mathml import Shape
 from nestwise.numbers import count
 from nestwise.results import empty
-from nestwise.vocabulary import INFLUENCE, MEANS, RECONCILIATION, TESTS
+from nestwise.vocabulary import INFLUENCE, MEANS, RECONCILIATION, SENSITIVITY, TESTS
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ class ReportRecord:
     shapes : mapping of str to Shape
         What the equations of each model need.
     estimates, fits, groups, checks, comparison, tests, means, influence, reconciliation : polars.DataFrame
-        The stacked tables, models in the order of the study file.
+        The stacked tables of the strategy `observed`, models in the order of the study file.
+    sensitivity : polars.DataFrame
+        Every estimand under every strategy for missing data.
     records : mapping of (model, engine) to mapping
         The JSON record of each fit.
     covariances : mapping of (model, engine) to mapping
@@ -103,6 +105,7 @@ class ReportRecord:
     means: pl.DataFrame = field(default_factory=lambda: empty(MEANS))
     influence: pl.DataFrame = field(default_factory=lambda: empty(INFLUENCE))
     reconciliation: pl.DataFrame = field(default_factory=lambda: empty(RECONCILIATION))
+    sensitivity: pl.DataFrame = field(default_factory=lambda: empty(SENSITIVITY))
 
     @property
     def models(self) -> tuple[str, ...]:

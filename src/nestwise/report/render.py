@@ -28,6 +28,7 @@ from nestwise.report.sections.methods import (
     priors_section,
     provenance_section,
 )
+from nestwise.report.sections.missing import missing_section
 from nestwise.report.sections.models import models_section
 from nestwise.report.sections.pooling import pooling_section
 from nestwise.report.sections.profiles import bootstrap_section, profiles_section
@@ -50,6 +51,7 @@ SECTIONS: tuple[Callable[[ReportRecord], Section | None], ...] = (
     context_section,
     means_section,
     reconciliation_section,
+    missing_section,
     residuals_section,
     tests_section,
     profiles_section,
