@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nestwise.config import sections
 from nestwise.config.load import load_run, load_studies
+from nestwise.config.treatments import draws_kind, treatments
 from nestwise.data.source import locate_all, locate_relations
 from nestwise.engines import ENGINES
 from nestwise.errors import NestwiseError
@@ -50,6 +51,8 @@ wildcard_constraints:
     study="|".join(map(re.escape, STUDIES)),
     model=r"[A-Za-z0-9_-]+",
     engine=r"[a-z]+",
+    kind="mi|reference",
+    treatment=r"[a-z0-9_]+(-\d+)?",
 
 
 def study_of(wildcards):
@@ -68,6 +71,7 @@ def section(step, *names):
 
 # Fingerprint of the code that each engine runs.
 ENGINE_CODE = {name: fingerprint("nestwise.engines", module) for name, (module, _) in ENGINES.items()}
+TREATMENT_CODE = {name: fingerprint("nestwise.treatment", module) for name, (module, _) in ENGINES.items()}
 
 
 def fits(wildcards):
@@ -75,6 +79,19 @@ def fits(wildcards):
     models = study_of(wildcards).models
     pairs = [f"{name}.{engine}" for name, model in models.items() for engine in model.engines]
     return expand("<results>/{study}/fits/{pair}", study=wildcards.study, pair=pairs)
+
+
+def treated(wildcards):
+    """Folders of every fit under a strategy for missing data."""
+    listed = treatments(study_of(wildcards))
+    names = [f"{each.model}.{each.engine}.{each.label}" for each in listed]
+    return expand("<results>/{study}/strategies/{name}", study=wildcards.study, name=names)
+
+
+def draws_of(wildcards):
+    """The imputations that a strategy takes, if any."""
+    kind = draws_kind(wildcards.treatment)
+    return expand("<results>/{{study}}/imputations/{{model}}.{kind}", kind=kind or [])
 
 
 def designs(wildcards):

@@ -1,0 +1,15 @@
+from nestwise.data.prepare import load_dataset
+from nestwise.progress import step
+from nestwise.results import save_fit
+from nestwise.treatment import treat
+
+with step(snakemake.log[0]):
+    fit = treat(
+        load_dataset(snakemake.input.analysis),
+        snakemake.wildcards.model,
+        snakemake.wildcards.engine,
+        snakemake.params.section,
+        draws=next(iter(snakemake.input.draws), None),
+        cores=snakemake.threads,
+    )
+    save_fit(fit, snakemake.output.fit)
