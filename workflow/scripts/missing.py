@@ -1,5 +1,6 @@
-from nestwise.data.prepare import load_dataset
 from nestwise.missing.saved import describe_saved
+
+from nestwise.data.prepare import load_dataset
 from nestwise.progress import step
 
 with step(snakemake.log[0]):

@@ -4,6 +4,4 @@ from nestwise.storage import write_parquet
 
 with step(snakemake.log[0]):
     folders = [*snakemake.input.fits, *snakemake.input.treated]
-    write_parquet(
-        snakemake.output.sensitivity, sensitivity_saved(folders, **snakemake.params.section)
-    )
+    write_parquet(snakemake.output.sensitivity, sensitivity_saved(folders, **snakemake.params.section))

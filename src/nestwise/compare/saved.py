@@ -17,6 +17,7 @@ from nestwise.compare.effects import (
 from nestwise.compare.engines import comparable, compare_engines
 from nestwise.compare.reconciliation import Pair, Row, reconcile
 from nestwise.compare.settings import grid_of
+from nestwise.compare.strategies import sensitivity
 from nestwise.config.missing import Arm
 from nestwise.config.study import Compare, Model
 from nestwise.data.dataset import Dataset
@@ -24,6 +25,7 @@ from nestwise.design.build import build_design
 from nestwise.design.standard import standard_rows
 from nestwise.errors import NestwiseError
 from nestwise.results import conform, gather, load_record
+from nestwise.tables import stack
 from nestwise.vocabulary import RECONCILIATION
 
 
@@ -81,6 +83,32 @@ def reconcile_saved(
                 own[engine], own["gee"], dataset, model, arm=arm, level=level, labels=section["labels"]
             )
     return conform(pl.DataFrame(rows, schema=dict(RECONCILIATION)), RECONCILIATION)
+
+
+def sensitivity_saved(
+    folders: Sequence[str | os.PathLike[str]], refused: Mapping[str, Mapping[str, str]]
+) -> pl.DataFrame:
+    """Set every estimand under all strategies for missing data side by side.
+
+    Parameters
+    ----------
+    folders : sequence of path-like
+        Fits as written by `results.save_fit`: to all observed rows, and under every strategy.
+    refused : mapping
+        Model -> strategy -> why no engine of the model can carry it out.
+
+    Returns
+    -------
+    polars.DataFrame
+        In the schema SENSITIVITY; empty where `observed` is the only strategy.
+    """
+    tables = stack(folders, refused)
+    key = ("model", "engine", "strategy", "method")
+    records = {
+        tuple(pl.read_parquet(Path(folder) / "fits.parquet").select(key).row(0)): load_record(folder)
+        for folder in folders
+    }
+    return sensitivity(tables.estimates, tables.means, tables.fits, records)
 
 
 def _reconciled(

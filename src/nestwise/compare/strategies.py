@@ -55,7 +55,7 @@ def sensitivity(
     estimates: pl.DataFrame,
     means: pl.DataFrame,
     fits: pl.DataFrame,
-    records: Mapping[tuple[str, str, str, str], Mapping[str, Any]],
+    records: Mapping[tuple[str, ...], Mapping[str, Any]],
 ) -> pl.DataFrame:
     """Set every estimand of every model and engine under all strategies side by side.
 
@@ -64,8 +64,7 @@ def sensitivity(
     estimates, means, fits : DataFrame
         The stacked tables of a study, all strategies.
     records : mapping of (model, engine, strategy, method) to mapping
-        JSON records of the fits: `delta` is the shift of a fit, `fmi` the fraction of missing information
-        by term.
+        JSON records of the fits: `delta` is the shift of a fit, `pooling` what Rubin's rules say of its rows.
 
     Returns
     -------
@@ -95,23 +94,22 @@ def _rows_of(
     fit: Mapping[str, Any],
     estimates: pl.DataFrame,
     means: pl.DataFrame,
-    records: Mapping[tuple[str, str, str, str], Mapping[str, Any]],
+    records: Mapping[tuple[str, ...], Mapping[str, Any]],
 ) -> list[Row]:
     """Every estimand of one fit; one row without an estimate where it has none."""
     key = ("model", "engine", "strategy", "method")
     record = records.get((fit["model"], fit["engine"], fit["strategy"], fit["method"]), {})
-    pooling = record.get("pooling") or {}
+    fmi = _missing_information(record)
     shared = {name: fit[name] for name in ("study", *key, "n_obs", "n_groups", "status")} | {
         "delta": record.get("delta"),
         "assumes": assumption(fit["strategy"], fit["engine"]),
         "reason": fit["reason"],
     }
     mine = pl.all_horizontal(pl.col(name).eq_missing(pl.lit(fit[name])) for name in key)
-    fmi = pooling.get("fmi") or {}
     rows = [
         shared
         | {name: row[name] for name in (*_SHARED, "target", "group", "term", "scale")}
-        | {"kind": _kind(row), "fmi": fmi.get(row["term"]) if row["component"] == "fixed" else None}
+        | {"kind": _kind(row), "fmi": fmi.get((row["component"], row["group"], row["term"]))}
         for row in estimates.filter(mine).to_dicts()
         if _kind(row) is not None and row["estimate"] is not None
     ]
@@ -119,11 +117,17 @@ def _rows_of(
         shared
         | {name: row[name] for name in (*_SHARED, "term")}
         | {"kind": "contrast", "group": row["grid"], "target": "conditional", "scale": "response"}
-        | {"fmi": fmi.get(row["term"])}
+        | {"fmi": fmi.get(("contrast", row["grid"], row["term"]))}
         for row in means.filter(mine & (pl.col("kind") == "contrast")).to_dicts()
         if row["estimate"] is not None
     ]
     return rows or [shared]
+
+
+def _missing_information(record: Mapping[str, Any]) -> dict[tuple[str, str | None, str], float]:
+    """Fraction of missing information by component, group and term."""
+    terms = (record.get("pooling") or {}).get("terms") or []
+    return {(term["component"], term["group"], term["term"]): term["fmi"] for term in terms}
 
 
 def _kind(row: Mapping[str, Any]) -> str | None:

@@ -21,7 +21,7 @@ STUDY = {
 
 
 SHOWN = {"figures", "report"}
-READERS = {"design a", "fit a lmm", "fit a pymc", "fit a gee"}
+READERS = {"design a", "fit a lmm", "fit a pymc", "fit a gee", "draw mi", "draw reference"}
 """What reads how a model is fitted, whatever the engine."""
 
 
@@ -34,6 +34,13 @@ def _all(study: Study, seed: int = 1) -> dict[str, object]:
         made[f"design {model}"] = sections.design_section(study, model)
         for engine in ("lmm", "pymc", "gee"):
             made[f"fit {model} {engine}"] = sections.fit_section(study, model, engine, seed)
+    shifts = study.missing.model_copy(update={"delta": study.missing.delta or (0.0, 1.0)})
+    treated = study.model_copy(update={"missing": shifts})
+    for kind in ("mi", "reference"):
+        made[f"draw {kind}"] = sections.draw_section(study, "a", kind, seed)
+    for label in ("wgee", "delta-1"):
+        name = label.partition("-")[0]
+        made[f"treat {name}"] = sections.treat_section(treated, "b", "lmm", label, seed)
     return made
 
 
@@ -61,7 +68,13 @@ def _edited(path: tuple[str, ...], value: object) -> Study:
         (("models", "a", "reml"), False, READERS | SHOWN),
         (("models", "b", "priors"), {}, {"fit b pymc"} | SHOWN),
         (("models", "b", "draws"), 2000, {"fit b pymc"} | SHOWN),
-        (("missing",), {"strategies": ["observed", "mi"]}, {"tables"} | SHOWN),
+        (("missing",), {"strategies": ["observed", "mi"]}, SHOWN),
+        (("missing",), {"strategies": ["wgee"]}, {"tables"} | SHOWN),
+        (("missing",), {"imputations": 7}, {"draw mi", "draw reference"} | SHOWN),
+        (("missing",), {"iterations": 7}, {"draw mi"} | SHOWN),
+        (("missing",), {"weights": {"truncate": None}}, {"treat wgee"} | SHOWN),
+        (("missing",), {"delta": [0, 3]}, {"treat delta"} | SHOWN),
+        (("missing",), {"delta_arms": "all"}, {"treat delta"} | SHOWN),
         (("groups", "school", "relation"), "K.csv", {"prepare"} | SHOWN),
         (("models", "a", "df"), "kenward_roger", {"fit a lmm"} | SHOWN),
         (("models", "a", "robust"), "CR2", {"fit a lmm"} | SHOWN),
@@ -88,7 +101,8 @@ def test_lmm_reads_the_seed_if_it_bootstraps():
     study = _edited(("models", "a", "bootstrap"), 100)
     before, after = _all(study, 1), _all(study, 2)
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"fit a lmm", "fit a pymc", "fit b pymc"} | SHOWN
+    draws = {"draw mi", "draw reference", "treat wgee", "treat delta"}
+    assert changed == {"fit a lmm", "fit a pymc", "fit b pymc"} | draws | SHOWN
 
 
 def test_a_section_is_a_model_again():
