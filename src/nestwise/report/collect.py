@@ -143,7 +143,7 @@ def _table(path: Path, schema: Schema, order: Sequence[str]) -> pl.DataFrame:
         return empty(schema)
     frame = pl.read_parquet(path, glob=False)
     if "strategy" in schema and path.stem != "sensitivity":
-        frame = frame.filter(pl.col("strategy") == OBSERVED)
+        frame = frame.filter(pl.col("strategy").fill_null(OBSERVED) == OBSERVED)
     places = {model: place for place, model in enumerate(order)}
     last = len(places)
     return frame.sort(
