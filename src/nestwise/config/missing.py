@@ -12,7 +12,7 @@ Strategy = Literal[
     "observed", "complete_case", "locf", "mi", "wgee", "bayes", "delta", "j2r", "cir", "cr", "lmcf"
 ]  # fmt: skip
 ImputationMethod = Literal[
-    "normal", "heteroscedastic", "matching", "binary", "count", "ordinal", "nominal", "substantive"
+    "normal", "heterogeneous", "matching", "binary", "count", "ordinal", "nominal", "substantive"
 ]  # fmt: skip
 
 REFERENCE_BASED: tuple[Strategy, ...] = ("j2r", "cir", "cr", "lmcf")
@@ -31,15 +31,17 @@ class Arm(Section):
 class Weights(Section):
     """How the weights of `wgee` are made."""
 
-    predictors: tuple[ColumnName, ...] = Field(
-        (), description="what staying is predicted from; default: arm, visit, last outcome, covariates"
+    level: Literal["visit", "subject"] = Field("visit", description="a weight a visit, or one a subject")
+    predictors: tuple[ColumnName, ...] | None = Field(
+        None, description="what staying is predicted from; default: the arm and the covariates of the model"
     )
+    previous: bool = Field(True, description="whether the previous outcome predicts staying")
     stabilised: bool = Field(True, description="divide by the probability given arm and visit alone")
-    truncate: float | None = Field(
-        0.99, gt=0.5, lt=1, description="quantile at which weights are cut off; null: never"
+    largest: float | None = Field(
+        10.0, gt=1, description="weights are cut at so many times the mean of their visit; null: never"
     )
-    level: Literal["visit", "subject"] = Field(
-        "visit", description="a weight for each visit, or one for each subject"
+    gaps: Literal["refuse", "cut"] = Field(
+        "refuse", description="what to do with those who came back after a gap"
     )
 
 
@@ -61,6 +63,12 @@ class Missing(Section):
         (), description="variables that help to impute and are in no model"
     )
     arm: Arm | None = None
+    visit: ColumnName | None = Field(
+        None, description="column that counts the planned visits; default: the time, or a column that does"
+    )
+    baseline: ColumnName | None = Field(
+        None, description="column that holds the outcome before the first visit"
+    )
     delta: tuple[float, ...] = Field((), description="shifts of imputed outcomes, on the outcome's scale")
     delta_arms: Literal["all", "active"] = Field(
         "active", description="who is shifted: every arm, or all but the reference"

@@ -19,6 +19,7 @@ _MEANS_KEYS = {"means"}
 _LMM_KEYS = {"df", "robust", "bootstrap"}
 _GEE_KEYS = {"lags", "variance"}
 _BAYES_KEYS = {"priors", "draws", "tune", "chains"}
+_PLAN_KEYS = {"arm", "visit", "baseline"}
 _DRAW_KEYS = {"imputations", "methods", "auxiliary"}
 _READ_KEYS = {"type", "levels", "reference"}
 
@@ -101,13 +102,13 @@ def missing_section(study: Study) -> Section:
         "models": {
             name: model.model_dump(mode="json", include=_FIT_KEYS) for name, model in study.models.items()
         },
-        "arm": _arm(study),
+        "missing": study.missing.model_dump(mode="json", include=_PLAN_KEYS),
     }
 
 
 def draw_section(study: Study, model: str, kind: str, seed: int) -> Section:
     """A model whose gaps are drawn, and how."""
-    keys = _DRAW_KEYS | ({"arm", "inference"} if kind == "reference" else {"iterations", "imputation"})
+    keys = _DRAW_KEYS | _PLAN_KEYS | ({"inference"} if kind == "reference" else {"iterations", "imputation"})
     return {
         "model": study.models[model].model_dump(mode="json", include=_FIT_KEYS),
         "missing": study.missing.model_dump(mode="json", include=keys),
@@ -119,7 +120,7 @@ def draw_section(study: Study, model: str, kind: str, seed: int) -> Section:
 def treat_section(study: Study, model: str, engine: str, treatment: str, seed: int) -> Section:
     """A model as one engine reads it, with one strategy: a shift of `delta` is its value."""
     strategy, _, shift = treatment.partition("-")
-    keys = {"arm"} | ({"delta_arms"} if shift else set()) | ({"weights"} if strategy == "wgee" else set())
+    keys = _PLAN_KEYS | ({"delta_arms"} if shift else set()) | ({"weights"} if strategy == "wgee" else set())
     keys |= {"inference"} if strategy in REFERENCE_BASED else set()
     return fit_section(study, model, engine, seed) | {
         "strategy": strategy,

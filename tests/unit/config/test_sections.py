@@ -74,7 +74,7 @@ def _edited(path: tuple[str, ...], value: object) -> Study:
         (("missing",), {"strategies": ["wgee"]}, {"tables"} | SHOWN),
         (("missing",), {"imputations": 7}, {"draw mi", "draw reference"} | SHOWN),
         (("missing",), {"iterations": 7}, {"draw mi"} | SHOWN),
-        (("missing",), {"weights": {"truncate": None}}, {"treat wgee"} | SHOWN),
+        (("missing",), {"weights": {"largest": None}}, {"treat wgee"} | SHOWN),
         (("missing",), {"delta": [0, 3]}, {"treat delta"} | SHOWN),
         (("missing",), {"delta_arms": "all"}, {"treat delta"} | SHOWN),
         (("groups", "school", "relation"), "K.csv", {"prepare"} | SHOWN),
