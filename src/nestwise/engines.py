@@ -40,6 +40,7 @@ def fit_model(
     seed: int = 0,
     level: float = 0.95,
     cores: int = 1,
+    brief: bool = False,
 ) -> Fit:
     """Fit one model with one engine.
 
@@ -59,6 +60,8 @@ def fit_model(
         Coverage of the intervals.
     cores : int
         Chains sampled at once; the numbers do not depend on it.
+    brief : bool
+        Leave out what pooling does not use (profiles, influence, groups, ...) and record `term_of`.
 
     Returns
     -------
@@ -67,21 +70,15 @@ def fit_model(
         and `failed` where the engine broke. Nothing is raised.
     """
     started = time.perf_counter()
+    named = {"study": dataset.study, "model": name, "formula": model.formula}
     unfitted = Fit(
-        study=dataset.study,
-        model=name,
-        engine=engine,
-        method="",
-        status=Status.REFUSED,
-        formula=model.formula,
-        analysis_hash="",
-        n_obs=0,
-        n_groups=0,
+        **named, engine=engine, method="", status=Status.REFUSED, analysis_hash="", n_obs=0, n_groups=0
     )
     try:
         design = build_design(dataset, name, model)
         unfitted = replace(unfitted, **design.identity)
-        fit = _engine(engine, model, seed=seed, level=level, cores=cores)(design)
+        fit = _engine(engine, model, seed=seed, level=level, cores=cores, brief=brief)(design)
+        fit = _with_terms(fit, design) if brief else fit
     except NestwiseError as error:
         fit = replace(unfitted, reason=_sentences(error, model.formula, dataset.variables))
     except Exception as error:
@@ -90,6 +87,12 @@ def fit_model(
         reason = f"The engine broke ({what}); the log of this fit has the details."
         fit = replace(unfitted, status=Status.FAILED, reason=reason)
     return replace(fit, seconds=time.perf_counter() - started)
+
+
+def _with_terms(fit: Fit, design: Design) -> Fit:
+    """The fit with the term of the formula that each coefficient belongs to."""
+    term_of = dict(zip(design.names, design.term_of, strict=True))
+    return replace(fit, record={**fit.record, "term_of": term_of})
 
 
 def _sentences(error: NestwiseError, formula: str, columns: Collection[str]) -> str:
@@ -102,15 +105,19 @@ def _sentences(error: NestwiseError, formula: str, columns: Collection[str]) -> 
     return " ".join(said)
 
 
-def _engine(engine: str, model: Model, *, seed: int, level: float, cores: int) -> Callable[[Design], Fit]:
+def _engine(
+    engine: str, model: Model, *, seed: int, level: float, cores: int, brief: bool
+) -> Callable[[Design], Fit]:
     if engine not in ENGINES:
         way_out = f"use one of {several(tuple(ENGINES))}"
         return lambda design: _unavailable(design, engine, f"engine {engine}", way_out)
     module, function = ENGINES[engine]
     fit: Callable[..., Fit] = getattr(import_module(module), function)
     if engine == "lmm":
-        options = {"df": model.df, "robust": model.robust, "bootstrap": model.bootstrap}
-        return partial(fit, level=level, seed=seed, **options)
+        options = {"df": model.df, "robust": model.robust, "bootstrap": 0 if brief else model.bootstrap}
+        return partial(fit, level=level, seed=seed, brief=brief, **options)
+    if engine == "glmm":
+        return partial(fit, level=level, brief=brief)
     if engine == "gee":
         working = {"correlation": model.correlation, "lags": model.lags, "variance": model.variance}
         return partial(fit, level=level, **working)

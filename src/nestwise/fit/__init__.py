@@ -2,7 +2,8 @@
 
 In reading order:
 
-- `lmm`: the engine of linear mixed models; `mixedlm`: statsmodels on the same design, its referee;
+- `lmm`: the engine of linear mixed models; `brief`: as much of it as pooling over imputations uses;
+  `mixedlm`: statsmodels on the same design, its referee;
   `components`: a design as it takes one.
 - `mmrm`: residual covariances inside the subject, alone or beside random effects; `residual_refusals`,
   `residual_starts`, `search`, `marginal_solution`: from what cannot be asked to the optimum;
