@@ -69,23 +69,61 @@ def fit_model(
         With status `refused` and the reason where the model or the data do not allow an answer,
         and `failed` where the engine broke. Nothing is raised.
     """
-    started = time.perf_counter()
-    named = {"study": dataset.study, "model": name, "formula": model.formula}
-    unfitted = Fit(
-        **named, engine=engine, method="", status=Status.REFUSED, analysis_hash="", n_obs=0, n_groups=0
-    )
-    try:
+    unfitted = unanswered(dataset, name, model, engine)
+
+    def answer(told: Callable[[Fit], None]) -> Fit:
         design = build_design(dataset, name, model)
-        unfitted = replace(unfitted, **design.identity)
+        told(replace(unfitted, **design.identity))
         fit = _engine(engine, model, seed=seed, level=level, cores=cores, brief=brief)(design)
-        fit = _with_terms(fit, design) if brief else fit
+        return _with_terms(fit, design) if brief else fit
+
+    return answered(unfitted, answer, dataset.variables)
+
+
+def unanswered(dataset: Dataset, name: str, model: Model, engine: str) -> Fit:
+    """A refused fit of which nothing is known yet but what was asked."""
+    return Fit(
+        study=dataset.study,
+        model=name,
+        engine=engine,
+        method="",
+        status=Status.REFUSED,
+        formula=model.formula,
+        analysis_hash="",
+        n_obs=0,
+        n_groups=0,
+    )
+
+
+def answered(
+    unfitted: Fit, answer: Callable[[Callable[[Fit], None]], Fit], columns: Collection[str] = ()
+) -> Fit:
+    """The answer, or the reason why there is none.
+
+    Parameters
+    ----------
+    unfitted : Fit
+        What is returned, with status and reason, where there is no answer.
+    answer : callable
+        Fits; it is given a function that takes a better `unfitted` as soon as more is known of the fit.
+    columns : collection of str
+        Names that keep their case at the beginning of a sentence.
+
+    Returns
+    -------
+    Fit
+        With status `refused` after a `NestwiseError`, `failed` after any other error. Nothing is raised.
+    """
+    started, known = time.perf_counter(), [unfitted]
+    try:
+        fit = answer(known.append)
     except NestwiseError as error:
-        fit = replace(unfitted, reason=_sentences(error, model.formula, dataset.variables))
+        fit = replace(known[-1], reason=_sentences(error, unfitted.formula, columns))
     except Exception as error:
-        log.exception("%s by %s broke", name, engine)
+        log.exception("%s by %s broke", unfitted.model, unfitted.engine)
         what = f"{type(error).__name__}: {error}".rstrip(".")
         reason = f"The engine broke ({what}); the log of this fit has the details."
-        fit = replace(unfitted, status=Status.FAILED, reason=reason)
+        fit = replace(known[-1], status=Status.FAILED, reason=reason)
     return replace(fit, seconds=time.perf_counter() - started)
 
 
