@@ -14,6 +14,7 @@ LAYERS = (
     {"design"},
     {"likelihood"},
     {"fit"},
+    {"missing"},
     {"bayes"},
     {"engines"},
     {"diagnose", "compare"},
