@@ -1,7 +1,6 @@
-from nestwise.treatment import draw_all, save_draws
-
 from nestwise.data.prepare import load_dataset
 from nestwise.progress import step
+from nestwise.treatment import draw_all, save_draws
 
 with step(snakemake.log[0]):
     dataset = load_dataset(snakemake.input.analysis)

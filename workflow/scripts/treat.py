@@ -1,8 +1,7 @@
-from nestwise.treatment import treat
-
 from nestwise.data.prepare import load_dataset
 from nestwise.progress import step
 from nestwise.results import save_fit
+from nestwise.treatment import treat
 
 with step(snakemake.log[0]):
     fit = treat(

@@ -97,12 +97,12 @@ def compare_section(study: Study) -> Section:
 
 
 def missing_section(study: Study) -> Section:
-    """The models whose variables may be missing, and the arms."""
+    """The formula whose variables may be missing, and who was to be seen when."""
+    main = study.report.main_model or list(study.models)[-1]
     return {
-        "models": {
-            name: model.model_dump(mode="json", include=_FIT_KEYS) for name, model in study.models.items()
-        },
+        "formula": study.models[main].formula,
         "missing": study.missing.model_dump(mode="json", include=_PLAN_KEYS),
+        "level": study.compare.level,
     }
 
 
