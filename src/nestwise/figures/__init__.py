@@ -4,7 +4,8 @@ In reading order:
 
 - `gallery`, `plan`, `inputs`: all figures of a study written; which apply; what they are drawn from.
 - `drawing`, `theme`: the record of a figure and its words; colours, fonts and SVG.
-- `raw`, `missing`, `within_between`: the data before any model.
+- `raw`, `missing`, `within_between`: the data before any model; `missing_map`, `dropout`: who lacks what,
+  who left when, and how they did.
 - `pooling`, `shrinkage`, `dumbbells`, `caterpillar`, `league`, `predictors`: the groups.
 - `varying_lines`, `lines`: the regression line of each group, computed and drawn.
 - `partition`, `forest`: variance components, and engines side by side.
