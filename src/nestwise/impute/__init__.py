@@ -1,0 +1,5 @@
+"""Multiple imputation in four verbs.
+
+In reading order:
+
+"""
