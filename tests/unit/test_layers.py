@@ -8,6 +8,7 @@ import pytest
 SOURCE = Path("src/nestwise")
 LAYERS = (
     {"arrays", "errors", "names", "numbers", "storage", "seeds", "environment", "vocabulary"},
+    {"missing_vocabulary"},
     {"results", "provenance", "progress", "formula"},
     {"config", "tables"},
     {"data"},

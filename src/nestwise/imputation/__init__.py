@@ -2,8 +2,19 @@
 
 In reading order:
 
+- `record`: the incomplete variables of one analysis model, with their groups and products.
+- `terms`, `level`, `variables`: what a formula asks for; where a variable lives; a data set made into the record.
+- `normal`: compiled Gibbs steps of the normal mixed model, on which all else rests.
+- `latent`: the latent normal responses behind binary, ordinal and count variables.
+- `matching`: observed values of rows with a similar prediction.
+- `columns`: the completed data as predictors, computed again when a variable changes.
+- `target`: one variable made ready, at whatever level it lives.
+- `conditional`: draws of one variable given all others.
+- `chained`: all variables in turn, over and over: one chain, one imputation.
+- `draws`: the drawn values, as a record and as a file.
+- `traces`: whether chains agree.
+- `shift`: imputed outcomes moved by a stated amount.
 - `rubin`: estimates and standard errors of m analyses made one; `joint_tests`: tests of several parameters,
   D1, D3 and D4; `model_comparison`: nested mixed models by their likelihoods.
 - `pooled_scales`, `pooled_rows`: the scale on which a quantity is pooled, and its row.
-- `shift`: imputed outcomes moved by a stated amount.
 """

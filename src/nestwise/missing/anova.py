@@ -23,9 +23,9 @@ from nestwise.arrays import FloatArray, IntArray
 from nestwise.errors import Problem, Refusal
 from nestwise.missing.plan import Arms
 from nestwise.missing.sphericity import Sphericity, contrasts, sphericity
+from nestwise.missing_vocabulary import REPEATED_ANOVA
 from nestwise.names import counted, plural
 from nestwise.results import conform
-from nestwise.vocabulary import REPEATED_ANOVA
 
 WHERE = "the repeated-measures ANOVA"
 

@@ -22,14 +22,14 @@ from nestwise.missing.patterns import KINDS, attendance, variable_patterns, visi
 from nestwise.missing.plan import Arms, Plan
 from nestwise.missing.reading import leaving_sentences, little_sentence, pattern_sentence, rows_sentence
 from nestwise.missing.schedule import Schedule, schedule
-from nestwise.results import empty
-from nestwise.vocabulary import (
+from nestwise.missing_vocabulary import (
     COHORT_MEANS,
     DROPOUT,
     DROPOUT_MODEL,
     MISSINGNESS_MAP,
     REPEATED_ANOVA,
 )
+from nestwise.results import empty
 
 UNKNOWN = "unknown"
 """Arm of those whose arm is missing."""

@@ -11,8 +11,8 @@ from nestwise.arrays import FloatArray, IntArray
 from nestwise.missing.patterns import ALL, Attendance
 from nestwise.missing.plan import Arms
 from nestwise.missing.schedule import Schedule
+from nestwise.missing_vocabulary import COHORT_MEANS, DROPOUT
 from nestwise.results import conform
-from nestwise.vocabulary import COHORT_MEANS, DROPOUT
 
 
 def wilson(count: int, n: int, level: float) -> tuple[float, float]:

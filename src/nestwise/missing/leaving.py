@@ -20,9 +20,10 @@ from nestwise.missing.hazard import (
 from nestwise.missing.hazard import before as known_before
 from nestwise.missing.patterns import Attendance
 from nestwise.missing.schedule import Schedule
+from nestwise.missing_vocabulary import DROPOUT_MODEL
 from nestwise.names import counted, several
 from nestwise.results import conform
-from nestwise.vocabulary import DROPOUT_MODEL, INTERCEPT
+from nestwise.vocabulary import INTERCEPT
 
 LAST = "outcome seen last"
 LARGEST_LOG = 700.0

@@ -9,9 +9,9 @@ import polars as pl
 
 from nestwise.data.dataset import ROW, Dataset
 from nestwise.data.derive import group_keys
+from nestwise.missing_vocabulary import MISSING_VARIABLES
 from nestwise.names import counted, plural
 from nestwise.results import conform
-from nestwise.vocabulary import MISSING_VARIABLES
 
 ROWS = "row"
 """Level of a variable that varies inside every group."""

@@ -11,8 +11,8 @@ from nestwise.arrays import BoolArray, FloatArray, IntArray
 from nestwise.missing.patterns import ALL, Attendance
 from nestwise.missing.plan import Arms
 from nestwise.missing.schedule import Schedule
+from nestwise.missing_vocabulary import MISSINGNESS_MAP
 from nestwise.results import conform
-from nestwise.vocabulary import MISSINGNESS_MAP
 
 BANDS = 150
 """Bands of subjects or rows, over all arms."""

@@ -10,8 +10,8 @@ import polars as pl
 
 from nestwise.arrays import BoolArray, IntArray
 from nestwise.missing.plan import Arms
+from nestwise.missing_vocabulary import MISSING_PATTERNS
 from nestwise.results import conform
-from nestwise.vocabulary import MISSING_PATTERNS
 
 KINDS = ("complete", "monotone", "intermittent", "never")
 ALL = "all"

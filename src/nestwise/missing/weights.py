@@ -34,9 +34,10 @@ from nestwise.missing.hazard import (
     visit_columns,
 )
 from nestwise.missing.schedule import Schedule
+from nestwise.missing_vocabulary import WEIGHTS
 from nestwise.names import counted, several
 from nestwise.results import conform
-from nestwise.vocabulary import INTERCEPT, WEIGHTS
+from nestwise.vocabulary import INTERCEPT
 
 WHERE = "strategy wgee"
 PREVIOUS = "previous outcome"

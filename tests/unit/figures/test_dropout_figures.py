@@ -9,8 +9,8 @@ from nestwise.errors import Refusal
 from nestwise.figures.dropout import dropout_curves, dropout_means
 from nestwise.figures.missing_map import missingness_map
 from nestwise.figures.theme import svg
+from nestwise.missing_vocabulary import COHORT_MEANS, DROPOUT, MISSINGNESS_MAP
 from nestwise.results import conform
-from nestwise.vocabulary import COHORT_MEANS, DROPOUT, MISSINGNESS_MAP
 
 
 def band_table(arms=("a", "b"), share=0.25):
