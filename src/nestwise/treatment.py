@@ -12,6 +12,7 @@ from nestwise.config.missing import Missing
 from nestwise.config.study import Model
 from nestwise.data.dataset import Dataset
 from nestwise.engines import answered, fit_model, unanswered
+from nestwise.errors import Problem, Refusal
 from nestwise.missing.plan import plan_of
 from nestwise.results import Fit
 
@@ -150,6 +151,8 @@ def _imputed(question: Question) -> Fit:
     assert question.draws is not None, "the strategy takes imputations"
     planned = all_visits(question.dataset, question.missing.visit)
     draws = load_draws(question.draws)
+    if draws.failed and not draws.m:
+        raise Refusal(Problem(draws.failed[0][1].rstrip("."), "", "choose another strategy"))
     completed = imputations(planned, draws)
     if question.delta is not None:
         completed = _shifted(question, planned, completed)

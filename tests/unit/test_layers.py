@@ -19,7 +19,7 @@ LAYERS = (
     {"bayes"},
     {"engines"},
     {"impute"},
-    {"treatment"},
+    {"treatment", "gaps"},
     {"diagnose", "compare"},
     {"figures"},
     {"report"},

@@ -91,7 +91,7 @@ def treated(wildcards):
 def draws_of(wildcards):
     """The imputations that a strategy takes, if any."""
     kind = draws_kind(wildcards.treatment)
-    return expand("<results>/{{study}}/imputations/{{model}}.{kind}", kind=kind or [])
+    return expand("<results>/{{study}}/imputations/{{model}}.{kind}.npz", kind=kind or [])
 
 
 def designs(wildcards):

@@ -28,7 +28,7 @@ rule draw:
     input:
         analysis="<results>/{study}/data/analysis.parquet",
     output:
-        draws=directory("<results>/{study}/imputations/{model}.{kind}"),
+        draws="<results>/{study}/imputations/{model}.{kind}.npz",
     log:
         "<results>/{study}/logs/{model}.{kind}.draws.log",
     benchmark:
@@ -40,7 +40,7 @@ rule draw:
         mem_mb=memory(2000, 60),
     params:
         section=section("draw", "model", "kind", "seed"),
-        code=fingerprint("nestwise.impute.draw"),
+        code=fingerprint("nestwise.gaps"),
     message:
         "{wildcards.study}: imputing for {wildcards.model} ({wildcards.kind})"
     script:
