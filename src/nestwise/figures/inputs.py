@@ -15,6 +15,8 @@ from nestwise.config.study import Study
 from nestwise.data.dataset import Dataset, worded
 from nestwise.diagnose.rows import analysis_rows
 from nestwise.figures.drawing import FloatArray, Wording
+from nestwise.missing.description import Description
+from nestwise.missing.saved import load_description
 from nestwise.results import TABLES, empty
 from nestwise.storage import read_json
 from nestwise.vocabulary import INFLUENCE, INTERCEPT, MEANS, PROFILES, RECONCILIATION, SENSITIVITY
@@ -39,6 +41,8 @@ class FigureInputs:
         Conditional beside marginal effects.
     sensitivity : DataFrame
         Every estimand under every strategy for missing data.
+    description : Description or None
+        What is missing of the outcome of the main model.
     fits_folder : Path
         Holds `<model>.<engine>/` with predictions, draws and record of each fit.
     designs : mapping of str to mapping
@@ -61,6 +65,7 @@ class FigureInputs:
     profiles: pl.DataFrame = field(default_factory=lambda: empty(PROFILES))
     reconciliation: pl.DataFrame = field(default_factory=lambda: empty(RECONCILIATION))
     sensitivity: pl.DataFrame = field(default_factory=lambda: empty(SENSITIVITY))
+    description: Description | None = None
 
     @property
     def main_model(self) -> str:
@@ -142,6 +147,7 @@ def gather_inputs(
         profiles=tables["profiles"],
         reconciliation=tables["reconciliation"],
         sensitivity=sensitivity,
+        description=load_description(root / "missing") if (root / "missing").is_dir() else None,
         fits_folder=root / "fits",
         designs=designs,
         seed=seed,

@@ -25,7 +25,7 @@ from nestwise.figures.reconciliation import reconciliation_plan
 from nestwise.figures.replicates import posterior_predictive, prior_predictive
 from nestwise.figures.residuals import random_effect_qq, residual_qq, residual_vs_fitted
 from nestwise.figures.shrinkage import shrinkage
-from nestwise.figures.strategies import strategy_plan
+from nestwise.figures.strategies import description_plan, strategy_plan
 from nestwise.figures.varying_lines import NUMERIC, group_predictors, line_predictor, line_rows, line_table
 from nestwise.figures.within_between import within_between
 from nestwise.seeds import seed_for
@@ -70,6 +70,7 @@ def study_plan(inputs: FigureInputs) -> Plan:
     measured = [name for name in inputs.dataset.variables if name in schema]
     if _any_missing(inputs.dataset.frame, measured):
         plan["missingness"] = lambda: missingness(inputs.dataset.frame, measured, wording)
+    plan |= description_plan(inputs, wording)
     # A main model with a residual covariance alone has no groups; the others may have.
     varying = inputs.estimates.filter(pl.col("component") == "sd")["engine"].to_list()
     engine = tables.engine or next((name for name in MIXED if name in varying), "")

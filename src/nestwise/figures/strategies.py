@@ -10,9 +10,38 @@ import polars as pl
 
 from nestwise.compare.strategies import LABELS, USUALLY_WRONG, conclusion, estimand, telling
 from nestwise.figures.drawing import Drawing, Wording, cannot, drawn, plain, span
+from nestwise.figures.dropout import dropout_curves, dropout_means
 from nestwise.figures.inputs import FigureInputs
+from nestwise.figures.missing_map import missingness_map
 from nestwise.figures.theme import ENGINE_NOTIONS, INK, MUTED, NOTIONS, new_figure, quiet
 from nestwise.numbers import interval, p_value, say
+
+
+def description_plan(inputs: FigureInputs, wording: Wording) -> dict[str, Callable[[], Drawing]]:
+    """Figures of what is missing over the visits, by name; empty where nobody was to be seen repeatedly.
+
+    Parameters
+    ----------
+    inputs : FigureInputs
+        The study.
+    wording : Wording
+        Names and units.
+    """
+    found = inputs.description
+    if (
+        found is None
+        or not found.record.get("schedule")
+        or found.record.get("patterns", {}).get("complete") is None
+    ):
+        return {}
+    tables, group = found.tables, str(found.record["schedule"]["subject"])
+    if tables["dropout"].is_empty() or int(tables["dropout"]["left"].sum()) == 0:
+        return {}
+    return {
+        "missingness_map": lambda: missingness_map(tables["map"], wording, unit=group),
+        "dropout_curves": lambda: dropout_curves(tables["dropout"], wording, group=group),
+        "dropout_means": lambda: dropout_means(tables["cohorts"], wording, group=group),
+    }
 
 
 def strategy_plan(inputs: FigureInputs, model: str, wording: Wording) -> dict[str, Callable[[], Drawing]]:

@@ -14,6 +14,7 @@ from nestwise.compare.context import CONTEXTUAL
 from nestwise.compare.engines import COMPARISON, compare_engines
 from nestwise.config.study import Study
 from nestwise.design.mathml import FixedShape, RandomShape, Shape, shape_from_record
+from nestwise.missing.saved import load_description
 from nestwise.report.record import Picture, ReportRecord
 from nestwise.report.svg import UnsafeSvgError, safe_svg
 from nestwise.results import empty
@@ -106,6 +107,7 @@ def collect(
         covariances=_covariances(place, fits, records),
         pictures=_pictures(place / "figures", order, study.report.main_model or order[-1]),
         provenance=dict(provenance or {}),
+        missing=load_description(place / "missing") if (place / "missing").is_dir() else None,
         **{name: _table(place / f"{name}.parquet", schema, order) for name, schema in SECOND_TABLES.items()},
     )
 

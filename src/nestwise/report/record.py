@@ -10,6 +10,7 @@ import polars as pl
 
 from nestwise.config.study import Study
 from nestwise.design.mathml import Shape
+from nestwise.missing.description import Description
 from nestwise.numbers import count
 from nestwise.results import empty
 from nestwise.vocabulary import INFLUENCE, MEANS, RECONCILIATION, SENSITIVITY, TESTS
@@ -74,6 +75,8 @@ class ReportRecord:
         The stacked tables of the strategy `observed`, models in the order of the study file.
     sensitivity : polars.DataFrame
         Every estimand under every strategy for missing data.
+    missing : Description or None
+        What is missing of the outcome of the main model.
     records : mapping of (model, engine) to mapping
         The JSON record of each fit.
     covariances : mapping of (model, engine) to mapping
@@ -106,6 +109,7 @@ class ReportRecord:
     influence: pl.DataFrame = field(default_factory=lambda: empty(INFLUENCE))
     reconciliation: pl.DataFrame = field(default_factory=lambda: empty(RECONCILIATION))
     sensitivity: pl.DataFrame = field(default_factory=lambda: empty(SENSITIVITY))
+    missing: Description | None = None
 
     @property
     def models(self) -> tuple[str, ...]:

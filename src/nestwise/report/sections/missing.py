@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from nestwise.compare.strategies import LABELS, USUALLY_WRONG, conclusion, estimand, telling
+from nestwise.missing.description import Description
 from nestwise.names import several
 from nestwise.numbers import NOTHING, count, interval, p_value, percent, say, with_error
 from nestwise.report.blocks import (
@@ -31,16 +32,85 @@ MOST_TERMS = 30
 
 
 def missing_section(record: ReportRecord) -> Section | None:
-    """Set all strategies for missing data side by side."""
+    """Describe what is missing, and set all strategies for it side by side."""
     table = record.sensitivity
-    if table.is_empty():
-        return None
     parts = {
         model: _one_model(record, model, part)
         for model in record.models
         if not (part := record.of_model(table, model)).is_empty()
     }
-    return Section("missing", "Missing data", _lead(record, table), main_first(record, parts))
+    described = _description(record)
+    if not parts and not described:
+        return None
+    lead = _lead(record, table) if parts else described[0].text  # type: ignore[union-attr]
+    return Section(
+        "missing",
+        "Missing data",
+        lead,
+        (*(described if parts else described[1:]), *main_first(record, parts)),
+    )
+
+
+def _description(record: ReportRecord) -> list[Block]:
+    """What is missing, where nobody need know a method for it; empty where everything is there."""
+    found = record.missing
+    if found is None or not _incomplete(found):
+        return []
+    said = list(found.sentences)
+    blocks: list[Block] = [Text(" ".join(said[:3])), *map(Text, said[3:])]
+    blocks += figures(record.pictures_of("missingness_map", "dropout_curves", "dropout_means"))
+    leaving = found.tables["leaving"]
+    if not leaving.is_empty():
+        blocks.append(_leaving_table(leaving))
+    partly = found.tables["variables"].filter(pl.col("missing") > 0)
+    if partly.height:
+        blocks.append(_variable_table(partly))
+    return blocks
+
+
+def _incomplete(found: Description) -> bool:
+    patterns = found.record.get("patterns") or {}
+    left = sum(number for kind, number in patterns.items() if kind != "complete")
+    return bool(left or found.tables["variables"]["missing"].sum())
+
+
+def _leaving_table(table: pl.DataFrame) -> Table:
+    rows = table.filter(pl.col("odds_ratio").is_not_null()).to_dicts()
+    return Table(
+        "What predicts leaving: odds of not coming to the next visit",
+        ("Predictor", "Per", "Odds ratio", "Interval", "p"),
+        tuple(
+            cells(
+                f"`{row['term']}`",
+                row["unit"],
+                say(row["odds_ratio"]),
+                interval(row["lower"], row["upper"]),
+                p_value(row["p_value"]),
+            )
+            for row in rows
+        ),
+        "llrrr",
+        "Missing at random means that nothing else predicts leaving once these are known.",
+    )
+
+
+def _variable_table(table: pl.DataFrame) -> Table:
+    return Table(
+        "Incomplete variables, and which methods can treat them",
+        ("Variable", "Varies by", "Missing", "Of", "Share", "Treatment"),
+        tuple(
+            cells(
+                f"`{row['variable']}`",
+                row["level"] or "row",
+                count(row["missing"]),
+                count(row["n"]),
+                percent(row["share"]),
+                row["method"],
+            )
+            for row in table.to_dicts()
+        ),
+        "llrrrl",
+    )
 
 
 def _arm(record: ReportRecord) -> str | None:
