@@ -32,6 +32,6 @@ In reading order:
   contrasts, variance explained, profiles as curves.
 - `glmm`: the engine of generalised linear mixed models; `glm`: the same without groups; `approximation`,
   `points`: its deviance, and how many quadrature points it takes; `generalised`: estimates in the formula's
-  units; `glmm_profile`, `glmm_table`, `latent`, `dispersion`: intervals, tidy rows, ICC, verdicts;
-  `glmm_refusals`, `separation`: what has no answer.
+  units; `glmm_profile`, `glmm_table`, `latent`, `observed`, `dispersion`: intervals, tidy rows, ICC,
+  verdicts; `glmm_refusals`, `separation`: what has no answer.
 """

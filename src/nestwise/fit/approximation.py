@@ -121,22 +121,19 @@ class Descended:
         return float(self.gradient @ self.inverse @ self.gradient)
 
 
-def descend(objective: Deviance, at: FloatArray, inverse: FloatArray, tolerance: float) -> Descended:
+def descend(objective: Deviance, here: Descended, tolerance: float) -> Descended:
     """BFGS steps until they promise less than `tolerance`.
 
     Parameters
     ----------
     objective : Deviance
         What is minimised.
-    at : ndarray (k,)
-        Start.
-    inverse : ndarray (k, k)
-        First approximation of the inverse Hessian, positive definite.
+    here : Descended
+        Start, with its value and gradient and a first approximation of the inverse Hessian, positive
+        definite.
     tolerance : float
         Decrement at which to stop.
     """
-    value, gradient = objective(at)
-    here = Descended(at, value, gradient, inverse)
     for _ in range(MOST_STEPS):
         promised = here.decrement
         if promised < tolerance:

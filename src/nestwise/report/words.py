@@ -30,6 +30,7 @@ STATUSES = {
 }
 DERIVED = {
     "icc": "intraclass correlation (ICC)",
+    "icc_observed": "intraclass correlation (ICC) of the outcome as observed",
     "variance_share": "share of the variance between groups",
     "residual_share": "share of the variance within groups",
     "variance_ratio": "variance ratio τ²/σ²",
