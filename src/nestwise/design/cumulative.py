@@ -23,6 +23,25 @@ def threshold_names(design: Design) -> tuple[str, ...]:
     return tuple(f"{low}|{high}" for low, high in pairwise(labels[: last + 1]))
 
 
+def above_threshold(design: Design, c: int) -> Design:
+    """The rows of an ordinal design with the coefficients of `cumulative_design`, at threshold c alone."""
+    names = threshold_names(design)
+    kept = [place for place, name in enumerate(design.names) if name != INTERCEPT]
+    thresholds = np.zeros((design.n, len(names)))
+    thresholds[:, c] = -1.0
+    return replace(
+        design,
+        y=(design.y > c).astype(np.float64),
+        X=np.hstack([thresholds, design.X[:, kept]]),
+        names=(*names, *(design.names[place] for place in kept)),
+        term_of=(*[INTERCEPT] * len(names), *(design.term_of[place] for place in kept))
+        if design.term_of
+        else (),
+        family="binomial",
+        trials=None,
+    )
+
+
 def cumulative_design(design: Design) -> Design:
     """The indicators of an ordinal outcome as a binomial design.
 
@@ -37,24 +56,21 @@ def cumulative_design(design: Design) -> Design:
         Of n (C - 1) rows, those of one row together, lowest threshold first. Its coefficients are the
         thresholds, in place of the intercept, and the other fixed effects. It has no times.
     """
-    names = threshold_names(design)
-    cuts = len(names)
+    cuts = len(threshold_names(design))
     rows = np.repeat(np.arange(design.n), cuts)
-    kept = [place for place, name in enumerate(design.names) if name != INTERCEPT]
-    thresholds = np.tile(-np.eye(cuts), (design.n, 1))
+    at = np.tile(np.arange(cuts), design.n)
+    one = above_threshold(design, 0)
+    X = one.X[rows]
+    X[:, :cuts] = -np.eye(cuts)[at]
     return replace(
-        design,
-        y=(design.y[rows] > np.tile(np.arange(cuts), design.n)).astype(np.float64),
-        X=np.hstack([thresholds, design.X[rows][:, kept]]),
-        names=(*names, *(design.names[place] for place in kept)),
-        term_of=(*[INTERCEPT] * cuts, *(design.term_of[place] for place in kept)) if design.term_of else (),
+        one,
+        y=(design.y[rows] > at).astype(np.float64),
+        X=X,
         random=tuple(replace(term, Z=term.Z[rows], codes=term.codes[rows]) for term in design.random),
         rows=design.rows[rows],
-        family="binomial",
         offset=None if design.offset is None else design.offset[rows],
         weights=None if design.weights is None else design.weights[rows],
         occasions=None,
-        trials=None,
         means=(),
         contextual=(),
     )
