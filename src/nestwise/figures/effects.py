@@ -35,7 +35,7 @@ def three_effects(rows: pl.DataFrame, *, link: str) -> Drawing:
     Refusal
         Without a term beside the intercept.
     """
-    effects = rows.filter((pl.col("term") != INTERCEPT) & (pl.col("scale") != THRESHOLD))
+    effects = rows.filter((pl.col("term") != INTERCEPT) & pl.col("scale").ne_missing(THRESHOLD))
     if effects.height == 0:
         raise cannot("three_effects", "the model has no term beside the intercept")
     shown = effects.head(PANELS)
