@@ -57,7 +57,7 @@ def gee_problems(
         problems.append(Problem(what, where, "use the engine `lmm`"))
     problems += _structure_problems(design, correlation)
     problems += cluster_problems(design, correlation) or _visit_problems(design, correlation)
-    problems += outcome_problems(design) or _constant(design)
+    problems += outcome_problems(design) or _constant(design) or _empty_categories(design)
     problems += selection_problems(design, correlation, selection)
     return problems + _too_many(design, variance)
 
@@ -128,6 +128,19 @@ def _constant(design: Design) -> list[Problem]:
         return []
     what = f"the outcome {design.outcome} is the same in every row"
     return [Problem(what, design.formula, "check the column and how missing values are coded")]
+
+
+def _empty_categories(design: Design) -> list[Problem]:
+    """Values of an ordinal outcome that no row has, below the highest that one has."""
+    if design.family != "ordinal":
+        return []
+    counts = np.bincount(design.y.astype(np.int64))
+    labels = design.categories or tuple(map(str, range(counts.size)))
+    empty = [label for label, rows in zip(labels, counts, strict=False) if not rows]
+    if not empty:
+        return []
+    what = f"no row has the value {several(empty)} of {design.outcome}, so two thresholds fall together"
+    return [Problem(what, design.formula, "take the value out of the levels, or merge it with the next")]
 
 
 def _too_many(design: Design, variance: MarginalVariance | None) -> list[Problem]:

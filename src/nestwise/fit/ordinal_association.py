@@ -9,7 +9,8 @@ together:
 - exchangeable: one correlation of Pearson residuals for each pair of thresholds, the mean of their products
   over all pairs of rows (Lipsitz, Kim & Zhao 1994, Statistics in Medicine 13);
 - global_odds_ratio: one odds ratio psi for all pairs of thresholds, whose joint probabilities are Plackett's;
-  as many pairs of indicators are expected to be one as are (Lumley 1996, Biometrics 52).
+  the products of residuals ``(z - mu)(z' - mu')`` add up to what they are expected to (Lumley 1996,
+  Biometrics 52; Heagerty & Zeger 1996, JASA 91).
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ STRUCTURES = ("independence", "exchangeable", "global_odds_ratio")
 ODDS_STEPS, LARGEST_LOG_ODDS = 30, 12.0
 ODDS_TOLERANCE = 1e-3
 """Newton's last step: its error is the square of this, and the next scoring step starts from it."""
+CLOSE = 10 * MARGIN
+"""Below this the pivots of a covariance no longer tell how far from singular it is: eigenvalues do."""
 SLACK = 1e-8
 AT_ONCE = 100_000
 """Elements of the matrices of clusters that are handled at once: they stay in the processor's cache."""
@@ -149,15 +152,16 @@ def moments(
 def _shortfall(
     given: Association, z: FloatArray, mu: FloatArray, weight: FloatArray, log_odds: float
 ) -> tuple[float, float]:
-    """Pairs of indicators that are both one, less those expected; the slope of the latter."""
-    short = slope = 0.0
+    """Products of residuals less those expected, summed over pairs of rows; the slope of the latter."""
+    short, slope, e = 0.0, 0.0, z - mu
     for rows, _ in _stacks(given):
         table = rows.reshape(len(rows), -1, given.cuts)
         one, other = np.triu_indices(table.shape[1], 1)
         w = np.sqrt(weight[table[:, one, 0]] * weight[table[:, other, 0]])
-        both = z[table].sum(axis=2)
+        summed, products = e[table].sum(axis=2), mu[table].sum(axis=2)
         joint, by_log_odds = _joint(mu[table[:, one]][..., None], mu[table[:, other]][..., None, :], log_odds)
-        short += float((w * (both[:, one] * both[:, other] - joint.sum(axis=(2, 3)))).sum())
+        expected = joint.sum(axis=(2, 3)) - products[:, one] * products[:, other]
+        short += float((w * (summed[:, one] * summed[:, other] - expected)).sum())
         slope += float((w * by_log_odds.sum(axis=(2, 3))).sum())
     return short, slope
 
@@ -206,6 +210,15 @@ def _between(given: Association, alpha: FloatArray, mu: FloatArray) -> FloatArra
     return np.asarray(np.tile(table, (times, times)) * sd[:, :, None] * sd[:, None, :])
 
 
+def _covariance(given: Association, alpha: FloatArray, mu: FloatArray, apart: BoolArray) -> FloatArray:
+    """Covariances (c, M, M) of the indicators of clusters whose rows have been whitened."""
+    own, below = row_roots(mu, given.cuts)
+    roots = own[:, None, :], below[:, None, :]
+    V = whiten_rows(roots, _between(given, alpha, mu) * apart)
+    V = whiten_rows(roots, V.swapaxes(1, 2))
+    return np.asarray(V + np.eye(mu.shape[1]))
+
+
 def whiten_clusters(
     given: Association, alpha: FloatArray, mu: FloatArray, columns: FloatArray
 ) -> tuple[FloatArray, float]:
@@ -233,12 +246,8 @@ def whiten_clusters(
         return columns, 1.0
     found, margin = columns.copy(), 1.0
     for rows, apart in _stacks(given):
-        roots = tuple(part[:, None, :] for part in row_roots(mu[rows], given.cuts))
-        V = whiten_rows((roots[0], roots[1]), _between(given, alpha, mu[rows]) * apart)
-        V = whiten_rows((roots[0], roots[1]), V.swapaxes(1, 2))
-        V += np.eye(rows.shape[1])
         try:
-            L = np.linalg.cholesky(V)
+            L = np.linalg.cholesky(_covariance(given, alpha, mu[rows], apart))
         except np.linalg.LinAlgError:
             return columns, 0.0
         margin = min(margin, float(np.diagonal(L, axis1=1, axis2=2).min() ** 2))
@@ -258,13 +267,28 @@ def inside(
     margin : float
         Of the parameters as they were estimated.
     """
-    alpha = raw
-    found, margin = whiten_clusters(given, alpha, mu, columns)
-    first = margin
+    found, first = whiten_clusters(given, raw, mu, columns)
+    if first >= CLOSE:
+        return raw, found, first
+    if given.structure == "exchangeable":  # the covariance is linear in alpha: its eigenvalues say how far
+        least = _least_eigenvalue(given, raw, mu)
+        if least >= MARGIN:
+            return raw, found, least
+        alpha = raw * (1 - MARGIN) / (1 - least)
+        return alpha, whiten_clusters(given, alpha, mu, columns)[0], least
+    alpha, margin = raw, first
     while margin < MARGIN:
         alpha = 0.97 * alpha
         found, margin = whiten_clusters(given, alpha, mu, columns)
     return alpha, found, first
+
+
+def _least_eigenvalue(given: Association, alpha: FloatArray, mu: FloatArray) -> float:
+    """Of the covariances of clusters whose rows have been whitened."""
+    return min(
+        (float(np.linalg.eigvalsh(_covariance(given, alpha, mu[rows], apart))[:, 0].min())
+         for rows, apart in _stacks(given)), default=1.0,
+    )  # fmt: skip
 
 
 def share_outside(given: Association, alpha: FloatArray, mu: FloatArray) -> float | None:
