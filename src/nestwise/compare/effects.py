@@ -10,6 +10,7 @@ import numpy as np
 
 from nestwise.arrays import FloatArray
 from nestwise.compare.marginalised import LINKS
+from nestwise.design.cumulative import threshold_names
 from nestwise.design.record import Design
 from nestwise.errors import Problem, Refusal
 
@@ -30,7 +31,7 @@ class Effects:
     n_obs : int
         Number of those rows.
     names : tuple of str, length p
-        Coefficients.
+        Coefficients; thresholds of an ordinal outcome before them, in place of the intercept.
     beta : ndarray (p,)
         Estimates.
     covariance : ndarray (k, k)
@@ -94,17 +95,17 @@ def conditional_effects(
     Raises
     ------
     Refusal
-        If the fit left no covariance, or its outcome has several means a row.
+        If the fit left no covariance.
     """
-    if design.family == "ordinal":
-        problem = "an ordinal outcome has one mean for every category, and no single one to reconcile"
-        raise Refusal(Problem(problem, named(fit), "dichotomise the outcome where the question lies"))
     if fit["engine"] == "glmm":
         table = record["covariance"]
-        names = [name for name in design.names if name in set(table["names"])]
+        fixed = [name for name in design.names if name in set(table["names"])]
+        cuts = threshold_names(design) if design.family == "ordinal" else ()
         places = _places(design)
-        k = len(names) + len(places)
-        covariance = np.array(table["values"], dtype=float)[:k, :k]
+        k = len(fixed) + len(places)
+        at = [*(table["names"].index(cut) for cut in cuts), *range(k)]  # thresholds stand last there
+        names = [*cuts, *fixed]
+        covariance = np.array(table["values"], dtype=float)[np.ix_(at, at)]
         return Effects(
             **_identity(fit, design), names=tuple(names), beta=_values(estimates, names),
             covariance=covariance, df=None, Sigma=np.array(record["Sigma"], dtype=float), places=places,

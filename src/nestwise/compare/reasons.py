@@ -128,6 +128,7 @@ def correlation(design: Design, model: Model, marginal: Effects, level: float) -
     name = "working_correlation"
     candidates: list[WorkingCorrelation] = ["independence", "exchangeable"]
     candidates += ["ar1"] if design.occasions is not None else []
+    candidates += ["global_odds_ratio"] if design.family == "ordinal" else []
     fits: dict[str, Fit] = {}
     for structure in dict.fromkeys([model.correlation, *candidates]):
         try:

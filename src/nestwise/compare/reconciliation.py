@@ -31,16 +31,22 @@ from nestwise.compare.standardised import (
     standard_means,
 )
 from nestwise.config.study import Model
+from nestwise.design.cumulative import above_threshold, cumulative_design, threshold_names
 from nestwise.design.record import Design
 from nestwise.design.standard import StandardRows, designs_at
-from nestwise.vocabulary import INTERCEPT
+from nestwise.vocabulary import INTERCEPT, THRESHOLD
 
 Row = dict[str, Any]
 
 AGREES, DIFFERS = "agrees", "differs"
 APART = 2.0
 """Standard errors beyond which a difference is more than chance."""
-MEANS_OF: Mapping[str, str] = {"binomial": "risk", "poisson": "rate", "negative_binomial": "rate"}
+MEANS_OF: Mapping[str, str] = {
+    "binomial": "risk",
+    "ordinal": "probability",
+    "poisson": "rate",
+    "negative_binomial": "rate",
+}
 """What a standardised mean is called, by family; `mean` for the others."""
 
 
@@ -102,7 +108,8 @@ def reconcile(pair: Pair, rows: StandardRows, grid: Grid) -> list[Row]:
         See `effects.refuse_irreconcilable` and `design.standard.designs_at`.
     """
     shared = refuse_irreconcilable(pair.conditional, pair.marginal)
-    found = integrated(pair.design, pair.conditional)
+    ordinal = pair.design.family == "ordinal"
+    found = integrated(cumulative_design(pair.design) if ordinal else pair.design, pair.conditional)
     errors = _errors_of_differences(pair, found)
     coefficients = list(_coefficients(pair, found, shared, errors))
     apart = [row["term"] for row in coefficients if row["verdict"] == DIFFERS]
@@ -136,13 +143,19 @@ def _coefficients(pair: Pair, found: Integrated, shared: Sequence[str], errors: 
         # Under a logarithm the intercept is shifted, not shrunk: a ratio would say nothing.
         moved = name == INTERCEPT and pair.design.link == "log"
         yield {
-            "kind": "coefficient", "term": name, "scale": "response" if pair.gaussian else "link",
+            "kind": "coefficient", "term": name, "scale": _scale(pair, name),
             **_three(one, middle, other), "level": pair.level,
             "attenuation": None if moved else _attenuation(conditional, found, i),
             "attenuation_rule": None if moved else rule,
             "left": left, "left_se": float(errors[i]), "left_in_se": in_se,
             "verdict": AGREES if in_se is None or abs(in_se) <= APART else DIFFERS,
         }  # fmt: skip
+
+
+def _scale(pair: Pair, name: str) -> str:
+    if pair.gaussian:
+        return "response"
+    return "link" if name in pair.design.names else THRESHOLD
 
 
 def _attenuation(conditional: Effects, found: Integrated, i: int) -> float | None:
@@ -166,11 +179,24 @@ def _three(conditional: Quantified, middle: Quantified, marginal: Quantified) ->
 
 
 def _standardised(pair: Pair, rows: StandardRows, grid: Grid) -> Iterator[Row]:
-    """Means of every setting, then differences and ratios of the arms at every time."""
+    """Means of every setting, then differences and ratios of the arms at every time.
+
+    Of an ordinal outcome, the probabilities of lying above each threshold, one after the other.
+    """
     if not grid.settings:
         return
-    settings = [point.setting for point in grid.settings]
-    means = standard_means(designs_at(rows, settings), pair.conditional, pair.marginal, grid.weights)
+    designs = tuple(designs_at(rows, [point.setting for point in grid.settings]))
+    if pair.design.family != "ordinal":
+        yield from _of_one_mean(pair, designs, grid, "")
+        return
+    for c, name in enumerate(threshold_names(pair.design)):
+        above = tuple(above_threshold(design, c) for design in designs)
+        yield from _of_one_mean(pair, above, grid, f"> {name.split('|')[0]}")
+
+
+def _of_one_mean(pair: Pair, designs: Sequence[Design], grid: Grid, event: str) -> Iterator[Row]:
+    """Means and contrasts of one event, which is named where there are several."""
+    means = standard_means(designs, pair.conditional, pair.marginal, grid.weights)
     of = MEANS_OF.get(pair.design.family, "mean")
     named = {(point.x, point.by): each for point, each in zip(grid.settings, means, strict=True)}
     for (x, by), each in named.items():
@@ -178,8 +204,9 @@ def _standardised(pair: Pair, rows: StandardRows, grid: Grid) -> Iterator[Row]:
             interval_of_mean(pair.design.link, mean, effects, pair.level)
             for mean, effects in _with_effects(each, pair)
         ]
-        yield _row("mean", of, (x, by), three, pair.level)
-    for contrast in ("difference", "ratio"):
+        row = _row("mean", of, (x, by), three, pair.level)
+        yield row | {"term": f"{by} {event}" if by is not None else event} if event else row
+    for contrast, sign in (("difference", "-"), ("ratio", "/")):
         for (x, by), each in named.items():
             base = named.get((x, grid.reference))
             if by is None or by == grid.reference or base is None:
@@ -187,9 +214,7 @@ def _standardised(pair: Pair, rows: StandardRows, grid: Grid) -> Iterator[Row]:
             row = _row(
                 contrast, f"{of}_{contrast}", (x, by), _contrast(contrast, each, base, pair), pair.level
             )
-            yield row | {
-                "term": f"{by} - {grid.reference}" if contrast == "difference" else f"{by} / {grid.reference}"
-            }
+            yield row | {"term": f"{by} {sign} {grid.reference} {event}".rstrip()}
 
 
 def _with_effects(means: StandardMeans, pair: Pair) -> tuple[tuple[Mean, Effects], ...]:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from nestwise.figures.drawing import Drawing, cannot, drawn, plain, span
 from nestwise.figures.theme import INK, MUTED, NOTIONS, new_figure, quiet
 from nestwise.numbers import fixed
-from nestwise.vocabulary import INTERCEPT
+from nestwise.vocabulary import INTERCEPT, THRESHOLD
 
 PANELS = 8
 PLACES = {"conditional": 2, "integrated": 1, "marginal": 0}
@@ -35,7 +35,7 @@ def three_effects(rows: pl.DataFrame, *, link: str) -> Drawing:
     Refusal
         Without a term beside the intercept.
     """
-    effects = rows.filter(pl.col("term") != INTERCEPT)
+    effects = rows.filter((pl.col("term") != INTERCEPT) & pl.col("scale").ne_missing(THRESHOLD))
     if effects.height == 0:
         raise cannot("three_effects", "the model has no term beside the intercept")
     shown = effects.head(PANELS)

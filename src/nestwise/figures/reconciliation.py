@@ -35,7 +35,8 @@ def reconciliation_plan(
         return {}
     link = str(inputs.designs.get(model, {}).get("link") or IDENTITY)
     plan: dict[str, Callable[[], Drawing]] = {"three_effects": lambda: three_effects(coefficients, link=link)}
-    means = rows.filter((pl.col("kind") == "mean") & pl.col("x").is_not_null())
+    # an ordinal outcome has several means at a time, which `term` tells apart, and no one curve
+    means = rows.filter((pl.col("kind") == "mean") & pl.col("x").is_not_null() & pl.col("term").is_null())
     arms = means["by"].drop_nulls().unique().to_list()
     if means.height and len(arms) <= PANELS and wording.time is not None and link != IDENTITY:
         own, group = _fitted(inputs, model, str(coefficients["conditional_engine"][0]), arms)

@@ -9,8 +9,10 @@ In reading order:
   `residual_covariance`, `residual_table`: its derivatives for inference, its rows and matrices.
 - `gee`: the engine of population-averaged models; `cluster_layout`, `marginal_families`,
   `working_correlation`, `autoregression`: their clusters, means, variances and correlations;
-  `gee_solution`, `gee_variance`: estimating equations and the covariances of their solution;
-  `gee_refusals`, `gee_diagnostics`, `gee_table`: what has no answer, checks and influence, tidy rows.
+  `gee_search`, `gee_solution`, `gee_variance`: scoring, estimating equations, covariances of their solution;
+  `ordinal_gee`, `ordinal_association`: cumulative models of ordinal outcomes, how their rows go together;
+  `gee_refusals`, `gee_diagnostics`, `gee_table`: what has no answer, checks and influence, tidy rows of a
+  solved `marginal_model`.
 - `pooled`, `unpooled`: complete and no pooling.
 - `state`, `ladder`, `quantities`: a maximised likelihood and its verdict, simpler models of a singular fit,
   the tidy rows.

@@ -26,7 +26,7 @@ from nestwise.report.blocks import (
     main_first,
 )
 from nestwise.report.record import ReportRecord
-from nestwise.vocabulary import INTERCEPT
+from nestwise.vocabulary import INTERCEPT, THRESHOLD
 
 Row = Mapping[str, Any]
 
@@ -138,7 +138,7 @@ def _plain_words(record: ReportRecord, model: str, rows: Sequence[Row], link: st
 
 def _telling(rows: Sequence[Row], study: Study) -> Row:
     """The term, of the arm where one is declared, that stands out most from its error."""
-    beside = [row for row in rows if row["term"] != INTERCEPT] or rows
+    beside = [row for row in rows if row["term"] != INTERCEPT and row["scale"] != THRESHOLD] or rows
     arm = study.missing.arm.column if study.missing.arm is not None else None
     beside = [row for row in beside if arm is not None and arm in row["term"]] or beside
     return max(beside, key=lambda row: abs(row["conditional"]) / (row["conditional_se"] or 1.0))
