@@ -107,9 +107,9 @@ def _one_bundle(part: pl.DataFrame, kept: pl.DataFrame, wording: Wording) -> Fig
 
 
 def _mean_line(axes: Axes, kept: pl.DataFrame) -> None:
-    """Mean at each time, or in 15 bins where nearly every row has a time of its own."""
+    """Mean at each time, or in 15 bins where few rows share a time."""
     times = kept["x"].n_unique()
-    if times > 40 and times > kept.height / 3:
+    if times > 40 and times > kept.height / 15:
         table = (
             kept.sort("x")
             .with_row_index("position")

@@ -37,7 +37,7 @@ def latent_words(record: ReportRecord, each: Answer) -> str:
     said = []
     for scale, row in intraclass(record, each.model, each.engine):
         group = noun(record.study, str(row["group"])) if row["group"] else "group"
-        ends = interval(row["lower"], row["upper"]) if row["lower"] is not None else ""
+        ends = "" if row["lower"] is None else f"{percent(row['lower'])} to {percent(row['upper'])}"
         shown = f"{percent(row['estimate'])}{f' ({ends})' if ends else ''}"
         if scale == "latent":
             said.append(

@@ -56,7 +56,7 @@ def _lead(record: ReportRecord, groups: pl.DataFrame) -> str:
     )
     if not outcome_of(record, record.main_model).linear:
         lead += (
-            " Estimates of each group alone are not shown: a group of one value only, all zeros or all ones, "
+            " Estimates of each group alone are not shown: a group with one value only, such as all zeros, "
             "has none that is finite. The weight is what the group's own data add: one less the share of the "
             "variance that is left when they are known."
         )
