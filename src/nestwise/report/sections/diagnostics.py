@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import polars as pl
 
 from nestwise.names import several
@@ -103,7 +106,8 @@ def _predictive(record: ReportRecord) -> Table | None:
 
 def _quadrature(record: ReportRecord) -> list[Block]:
     """What more quadrature points change in the main model."""
-    points = (record.records.get((record.main_model, "glmm")) or {}).get("points") or ()
+    saved = record.records.get((record.main_model, "glmm")) or {}
+    points: Sequence[Mapping[str, Any]] = saved.get("points") or ()
     if len(points) < 2:
         return []
     terms = list(points[0]["fixed"])

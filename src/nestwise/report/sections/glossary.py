@@ -148,7 +148,7 @@ GENERALISED = (
     ("Overdispersion", "Rows vary more than their distribution allows, and standard errors are too small."),
     (
         "Standardisation",
-        "Every row is given the same value of a predictor, and its predictions are averaged.",
+        "Every row is given the same value of a predictor, and predictions are averaged.",
     ),
 )
 
