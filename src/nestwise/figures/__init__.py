@@ -3,7 +3,7 @@
 In reading order:
 
 - `gallery`, `plan`, `inputs`: all figures of a study written; which apply; what they are drawn from.
-- `drawing`, `theme`: the record of a figure and its words; colours, fonts and SVG.
+- `drawing`, `colours`, `theme`: the record of a figure and its words; colours; fonts and SVG.
 - `raw`, `proportions`, `missing`, `within_between`: the data before any model.
 - `pooling`, `shrinkage`, `dumbbells`, `caterpillar`, `league`, `predictors`: the groups.
 - `varying_lines`, `lines`: the regression line of each group, computed and drawn.

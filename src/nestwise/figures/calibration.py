@@ -14,9 +14,10 @@ import numpy as np
 import polars as pl
 from scipy.special import betainc, expit, gammainc, logit, ndtr, ndtri, pdtr
 
+from nestwise.figures.colours import INK, MUTED, PARTIAL
 from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, column, drawn, span
 from nestwise.figures.residuals import draw_qq, normal_order, outside, thinned
-from nestwise.figures.theme import INK, MUTED, PARTIAL, new_figure, quiet
+from nestwise.figures.theme import new_figure, quiet
 from nestwise.names import counted, plural
 from nestwise.numbers import say
 

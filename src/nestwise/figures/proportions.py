@@ -7,6 +7,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from scipy.special import bdtrik, ndtri
 
+from nestwise.figures.colours import CHAIN_COLORS, COMPLETE, INK, MUTED, NO
 from nestwise.figures.drawing import (
     Drawing,
     FloatArray,
@@ -19,7 +20,7 @@ from nestwise.figures.drawing import (
     plain,
 )
 from nestwise.figures.means import LINES, MARKERS, MOST_LINES
-from nestwise.figures.theme import CHAIN_COLORS, COMPLETE, INK, MUTED, NO, new_figure, quiet
+from nestwise.figures.theme import new_figure, quiet
 from nestwise.names import counted
 from nestwise.numbers import percent
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from nestwise.figures.colours import COMPLETE, INK, MUTED, NO
 from nestwise.figures.drawing import (
     Drawing,
     FloatArray,
@@ -20,7 +21,7 @@ from nestwise.figures.drawing import (
     plain,
     span,
 )
-from nestwise.figures.theme import COMPLETE, INK, MUTED, NO, RASTER_ABOVE, new_figure, quiet
+from nestwise.figures.theme import RASTER_ABOVE, new_figure, quiet
 from nestwise.names import counted
 from nestwise.numbers import say, with_unit
 

@@ -7,8 +7,9 @@ import polars as pl
 from matplotlib.axes import Axes
 from scipy.special import betaincinv, ndtri
 
+from nestwise.figures.colours import INK, MUTED, NO, PARTIAL
 from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, column, drawn, plain, span
-from nestwise.figures.theme import INK, MUTED, NO, PARTIAL, RASTER_ABOVE, new_figure, quiet
+from nestwise.figures.theme import RASTER_ABOVE, new_figure, quiet
 from nestwise.names import counted, several
 from nestwise.numbers import say
 

@@ -11,7 +11,7 @@ import polars as pl
 from nestwise.compare.context import equals
 from nestwise.compare.reading import noun
 from nestwise.names import plural, several
-from nestwise.numbers import fixed, interval, percent, say
+from nestwise.numbers import decimals_for, fixed, interval, percent, say
 from nestwise.report.record import ReportRecord
 from nestwise.report.targets import (
     CONDITIONAL_ENGINES,
@@ -30,6 +30,8 @@ from nestwise.report.targets import (
 from nestwise.vocabulary import INTERCEPT
 
 MOST_TERMS = 4
+NOTHING = 1e-4
+"""A standard deviation on the scale of the link below this is none."""
 HUGE = 1000.0
 """A ratio beyond this is said to be beyond it."""
 ALARMS = ("overdispersion", "zero_inflation", "constant_groups", "quadrature_points")
@@ -123,7 +125,7 @@ def _standardised(record: ReportRecord, model: str) -> list[str]:
         other = (
             ""
             if row["marginal"] is None
-            else f" (estimating equations: {_difference(row, 'marginal', what)})"
+            else f"; by estimating equations {_difference(row, 'marginal', what)}"
         )
         said.append(
             f"On average over everybody, {str(row['term']).replace(' - ', ' instead of ')} changes the "
@@ -140,8 +142,9 @@ def _difference(row: Mapping[str, Any], name: str, what: str) -> str:
         unit = " percentage points"
     else:
         unit = ""
-    ends = interval(low, high)
-    return f"{say(value, 2)}{unit}, {ends}"
+    if low is None or high is None:
+        return f"{say(value, 2)}{unit}"
+    return f"{fixed(value, decimals_for((high - low) / 4))}{unit} ({interval(low, high)})"
 
 
 def _why(record: ReportRecord, model: str, outcome: Outcome) -> list[str]:
@@ -186,6 +189,10 @@ def _between(record: ReportRecord, model: str, engine: str, outcome: Outcome) ->
         if row["estimate"] is None:
             continue
         many = plural(noun(record.study, str(row["group"])))
+        if row["estimate"] < NOTHING:
+            reach = "" if row["upper"] is None else f"; an SD up to {say(row['upper'], 2)} is possible"
+            said.append(f"The {many} do not differ by more than chance explains{reach}.")
+            continue
         ends = "" if row["lower"] is None else f" ({interval(row['lower'], row['upper'])})"
         text = f"The {many} differ with an SD of {say(row['estimate'])}{ends} in the {outcome.scale}"
         if outcome.ratio is not None and row["estimate"] > 0:

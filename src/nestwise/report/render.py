@@ -131,7 +131,7 @@ def render(record: ReportRecord) -> str:
     str
         HTML that loads nothing: styles, figures and mathematics are inside, scripts there are none.
     """
-    from nestwise.figures.theme import DARK, VARIABLES
+    from nestwise.figures.colours import DARK, VARIABLES
 
     page = environment().get_template("report.html.j2")
     return page.render(
