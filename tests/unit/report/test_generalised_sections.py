@@ -232,7 +232,7 @@ def test_the_first_screen_says_both_answers_and_why_they_differ(make):
         "For one and the same patient, in `m`: `drug` odds ratio 0.607 (0.497 to 0.741), p"
     )
     assert "average of patients, by estimating equations: `drug` odds ratio 0.741" in said[1]
-    assert "b instead of a changes the risk by −5.0 percentage points" in said[2]
+    assert "b instead of a changes the risk by −5 percentage points (−90 to 10)" in said[2]
     assert "The two differ because patients differ" in said[3]
     assert "it keeps 58%" in said[3]
     assert "the odds of one are 6.7 times those of the other in the median" in said[4]
