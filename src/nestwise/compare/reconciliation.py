@@ -62,6 +62,8 @@ class Pair:
         The answers.
     record : mapping
         JSON record of the conditional fit.
+    marginal_record : mapping
+        That of the marginal fit, with its criterion `cic`.
     checks : mapping of str to mapping
         Its rows of `checks.parquet`, by name.
     level : float
@@ -75,6 +77,7 @@ class Pair:
     conditional: Effects
     marginal: Effects
     record: Mapping[str, Any]
+    marginal_record: Mapping[str, Any]
     checks: Mapping[str, Mapping[str, Any]]
     level: float = 0.95
     noun: str = "group"
@@ -255,7 +258,7 @@ def _reasons(
     tested = [
         reasons.missingness(dropout_model(pair.design, times, pair.noun)),
         reasons.cluster_size(pair.design, pair.noun, pair.level),
-        reasons.correlation(pair.design, pair.model, pair.marginal, pair.level),
+        reasons.correlation(pair.design, pair.model, pair.marginal, pair.level, pair.marginal_record),
         reasons.quadrature(pair.record, pair.conditional),
         reasons.dispersion(pair.checks.get("overdispersion")),
         None if pair.gaussian else reasons.summary(found, errors),

@@ -103,13 +103,14 @@ def _reconciled(
     try:
         comparable(one, other)
         design = build_design(dataset, one["model"], model)
-        record = load_record(conditional)
+        record, other_record = load_record(conditional), load_record(marginal)
         pair = Pair(
             design,
             model,
             conditional_effects(one, record, _fixed(conditional), design),
-            marginal_effects(other, load_record(marginal), _fixed(marginal), design),
+            marginal_effects(other, other_record, _fixed(marginal), design),
             record,
+            {**other_record, "cic": _criterion(marginal)},
             {row["check"]: row for row in pl.read_parquet(conditional / "checks.parquet").to_dicts()},
             level,
             labels.get(design.random[0].group.split(":")[-1], design.random[0].group)
@@ -122,6 +123,12 @@ def _reconciled(
     except NestwiseError as refusal:
         reason = " ".join(str(problem) for problem in refusal.problems)
         return [shared | {"kind": "refused", "verdict": "refused", "reason": reason}]
+
+
+def _criterion(folder: Path) -> float | None:
+    """CIC of a saved marginal fit."""
+    rows = pl.read_parquet(folder / "estimates.parquet").filter(pl.col("term") == "cic")
+    return None if rows.is_empty() else rows["estimate"][0]
 
 
 def _fixed(folder: Path) -> dict[str, float]:

@@ -17,5 +17,6 @@ In reading order:
 - `magnitude`, `rank`: numbers no arithmetic can carry, columns that follow from others.
 - `build`: all of these at once.
 - `group_level`: the part of the fixed effects that a group's coefficient is expected to have.
-- `markup`, `mathml`, `description`: the model in mathematics, and what a report says of it.
+- `markup`, `distributions`, `mathml`, `marginal_equations`, `description`: the model in mathematics, with
+  random effects and averaged over groups, and what a report says of it.
 """

@@ -8,8 +8,9 @@ from typing import Any
 import polars as pl
 from matplotlib.axes import Axes
 
+from nestwise.figures.colours import INK, MUTED, NOTIONS
 from nestwise.figures.drawing import Drawing, cannot, drawn, plain, span
-from nestwise.figures.theme import INK, MUTED, NOTIONS, new_figure, quiet
+from nestwise.figures.theme import new_figure, quiet
 from nestwise.numbers import fixed
 from nestwise.vocabulary import INTERCEPT, THRESHOLD
 

@@ -7,20 +7,9 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from nestwise.figures.colours import COMPLETE, GRID, INK, MUTED, NO, PAPER, PARTIAL, Notion
 from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, column, drawn, span
-from nestwise.figures.theme import (
-    COMPLETE,
-    GRID,
-    INK,
-    MUTED,
-    NO,
-    PAPER,
-    PARTIAL,
-    RASTER_ABOVE,
-    Notion,
-    new_figure,
-    quiet,
-)
+from nestwise.figures.theme import RASTER_ABOVE, new_figure, quiet
 from nestwise.names import counted
 from nestwise.numbers import say
 from nestwise.vocabulary import INTERCEPT

@@ -32,7 +32,9 @@ def row(model, kind, **given):
 def with_rows(record, *rows, link="logit"):
     frame = conform(pl.DataFrame(list(rows), infer_schema_length=None), RECONCILIATION)
     model = rows[0]["model"]
-    designs = dict(record.designs) | {model: dict(record.designs.get(model, {})) | {"link": link}}
+    family = {"logit": "binomial", "log": "poisson", "identity": "gaussian"}[link]
+    kind = {"link": link, "family": family}
+    designs = dict(record.designs) | {model: dict(record.designs.get(model, {})) | kind}
     return replace(record, reconciliation=frame, designs=designs)
 
 

@@ -17,6 +17,7 @@ from nestwise.report.blocks import (
     Bullets,
     Cell,
     Fold,
+    Heading,
     Note,
     Section,
     Table,
@@ -26,12 +27,11 @@ from nestwise.report.blocks import (
     main_first,
 )
 from nestwise.report.record import ReportRecord
+from nestwise.report.targets import Outcome, outcome_of
 from nestwise.vocabulary import INTERCEPT, THRESHOLD
 
 Row = Mapping[str, Any]
 
-RATIOS: Mapping[str, str] = {"logit": "odds ratio", "log": "rate ratio"}
-"""What the exponential of a coefficient is, by link; other links show the coefficient itself."""
 REASONS: Mapping[str, str] = {
     "link": "One question",
     "missingness": "Missing data",
@@ -84,25 +84,26 @@ def _lead(record: ReportRecord) -> str:
 def _one_model(record: ReportRecord, model: str, part: pl.DataFrame) -> list[Block]:
     refused = part.filter(pl.col("kind") == "refused")
     blocks: list[Block] = [Note(str(reason), "attention") for reason in refused["reason"]]
-    link = str(record.designs.get(model, {}).get("link") or "identity")
+    outcome = outcome_of(record, model)
     rows = part.filter(pl.col("kind") == "coefficient").to_dicts()
     if not rows:
         return blocks
-    blocks += [Text(_plain_words(record, model, rows, link)), _coefficients(model, rows, link)]
+    blocks += [Text(_plain_words(record, model, rows, outcome)), _coefficients(model, rows, outcome)]
     blocks += figures(record.pictures_of("three_effects", "trajectories", model=model))
     blocks += _standardised(model, part)
-    blocks.append(Bullets(_reasons(part)))
+    reasons = _reasons(part)
+    blocks += [Heading("Why the two may differ, each reason tested", 4), Bullets(reasons)] if reasons else []
     return blocks
 
 
-def _plain_words(record: ReportRecord, model: str, rows: Sequence[Row], link: str) -> str:
+def _plain_words(record: ReportRecord, model: str, rows: Sequence[Row], outcome: Outcome) -> str:
     """The paragraph that a reader takes home."""
     groups = record.groups.filter(pl.col("model") == model)["group"].unique(maintain_order=True).to_list()
     one = noun(record.study, groups[0].split(":")[-1]) if groups else "group"
     row = _telling(rows, record.study)
-    what = RATIOS.get(link, "coefficient")
-    told = [_number(row[name], link) for name in ANSWERS]
-    if link == "identity":
+    what = outcome.ratio or "coefficient"
+    told = [_number(row[name], outcome) for name in ANSWERS]
+    if outcome.link == "identity":
         return (
             f"With an identity link the effect for one {one} and the average effect over {plural(one)} are "
             "one number: "
@@ -116,7 +117,7 @@ def _plain_words(record: ReportRecord, model: str, rows: Sequence[Row], link: st
         "a single "
         f"{one}, say {told[2]}. "
     )
-    if link == "log":
+    if outcome.link == "log":
         return text + (
             f"With a logarithm averaging over {plural(one)} changes the intercept only, so that both "
             "models should "
@@ -144,14 +145,14 @@ def _telling(rows: Sequence[Row], study: Study) -> Row:
     return max(beside, key=lambda row: abs(row["conditional"]) / (row["conditional_se"] or 1.0))
 
 
-def _number(value: float, link: str) -> str:
-    if link not in RATIOS:
+def _number(value: float, outcome: Outcome) -> str:
+    if outcome.ratio is None:
         return fixed(value, 3)
     return fixed(exp(min(value, LARGEST_EXPONENT)), 2)
 
 
-def _coefficients(model: str, rows: Sequence[Row], link: str) -> Table:
-    ratio = link in RATIOS
+def _coefficients(model: str, rows: Sequence[Row], outcome: Outcome) -> Table:
+    ratio = outcome.ratio is not None
     made = []
     for row in rows:
         exact, rule = row["attenuation"], row["attenuation_rule"]
@@ -164,7 +165,7 @@ def _coefficients(model: str, rows: Sequence[Row], link: str) -> Table:
                 Cell(fixed(row["left_in_se"], 1), tone),
             )
         )
-    what = RATIOS.get(link, "coefficient")
+    what = outcome.ratio or "coefficient"
     level = percent(rows[0]["level"])
     first, other = rows[0]["conditional_engine"], rows[0]["marginal_method"]
     return Table(
