@@ -12,6 +12,7 @@ from nestwise.arrays import FloatArray
 from nestwise.bayes.units import Draws
 from nestwise.design.record import Design
 from nestwise.fit.partition import kish_size, mean_square_z, partition
+from nestwise.likelihood.families import DISPERSION
 from nestwise.results import Estimate
 
 HEAVY = ("variance_ratio", "break_even_n")
@@ -31,7 +32,8 @@ def parameter_columns(design: Design, home: Draws) -> dict[str, FloatArray]:
                 name = f"cor|{term.group}|{term.names[col]}:{later}"
                 columns[name] = correlation[..., start + row, start + col]
         start += len(term.names)
-    return columns | {"residual|sigma": home.sigma}
+    dispersion = "sigma" if design.family == "gaussian" else DISPERSION.get(design.family)
+    return columns if dispersion is None else columns | {f"residual|{dispersion}": home.sigma}
 
 
 def parameter_of(column: str) -> dict[str, Any]:

@@ -71,12 +71,12 @@ def posterior_predictive(
     for at in range(len(chosen)):
         mean = fixed_part(design, home.beta[at]) + np.einsum("nq,nq->n", Z, b[at][codes])
         y = mean + home.sigma[at] * generator.standard_normal(design.n)
-        statistics.append(_statistics(y, codes))
+        statistics.append(statistics_of(y, codes))
         if at < CURVES:
             curves.append(np.quantile(y, probabilities).tolist())
-    observed = _statistics(design.y, codes)
+    observed = statistics_of(design.y, codes)
     rows = [
-        _against(name, value, np.array([row[name] for row in statistics])) for name, value in observed.items()
+        against(name, value, np.array([row[name] for row in statistics])) for name, value in observed.items()
     ]
     return {
         "unit": "new rows of the known groups",
@@ -148,7 +148,8 @@ def prior_draws(
         np.column_stack([_prior(row, S, generator) for row in by[name]]) if by[name] else np.zeros((S, 0))
         for name in ("fixed", "sd", "residual")
     )
-    return Draws(beta, sd, correlation_factors(partial, structure.starts), sigma[:, 0])
+    last = sigma[:, 0] if by["residual"] else np.ones(S)
+    return Draws(beta, sd, correlation_factors(partial, structure.starts), last)
 
 
 def _prior(row: PriorRow, S: int, generator: np.random.Generator) -> FloatArray:
@@ -161,7 +162,8 @@ def _prior(row: PriorRow, S: int, generator: np.random.Generator) -> FloatArray:
     return location + scale * z
 
 
-def _statistics(y: FloatArray, codes: IntArray) -> dict[str, float]:
+def statistics_of(y: FloatArray, codes: IntArray) -> dict[str, float]:
+    """What replicates are compared by."""
     counts = np.bincount(codes)
     means = np.bincount(codes, weights=y) / np.maximum(counts, 1)
     return {
@@ -173,7 +175,8 @@ def _statistics(y: FloatArray, codes: IntArray) -> dict[str, float]:
     }
 
 
-def _against(name: str, observed: float, replicated: FloatArray) -> dict[str, Any]:
+def against(name: str, observed: float, replicated: FloatArray) -> dict[str, Any]:
+    """The observed value among those of replicates."""
     low, high = np.quantile(replicated, [0.025, 0.975])
     return {
         "statistic": name,

@@ -137,13 +137,15 @@ def _constrained(compiled: Compiled, values: Mapping[str, FloatArray]) -> dict[s
 
 
 def _assemble(structure: Structure, priors: Sequence[PriorRow], values: Mapping[str, FloatArray]) -> Draws:
-    shape = values["sigma"].shape
+    shape = next(iter(values.values())).shape[:2]
     partial = 2 * values["partial"] - 1 if "partial" in values else np.zeros((*shape, 0))
+    residual = [row.term for row in priors if row.component == "residual"]
     return Draws(
         beta=_component("beta", [row for row in priors if row.component == "fixed"], values, shape),
         sd=_component("sd", [row for row in priors if row.component == "sd"], values, shape),
         correlation=correlation_factors(partial, structure.starts),
-        sigma=values["sigma"],
+        sigma=values[residual[0]] if residual else np.ones(shape),
+        u=values.get("u"),
     )
 
 

@@ -1,0 +1,179 @@
+"""Replicates of outcomes that are not Gaussian, on their own scale, and leaving rows out one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from nestwise.arrays import FloatArray, IntArray
+from nestwise.bayes.effects import spaced
+from nestwise.bayes.loo import PARETO_K
+from nestwise.bayes.model import Structure
+from nestwise.bayes.predictive import (
+    CURVE_POINTS,
+    CURVES,
+    PRIOR_ROWS,
+    PROBABILITIES,
+    REPLICATES,
+    VALUES,
+    against,
+    prior_draws,
+    statistics_of,
+)
+from nestwise.bayes.priors import PriorRow
+from nestwise.bayes.units import Draws, Units, to_data
+from nestwise.design.record import Design
+from nestwise.fit.predictions import fixed_part, with_random_part
+from nestwise.likelihood.families import DISPERSION, density, mean, responses
+
+DENSITIES = 8_000_000
+"""Log densities (draws x rows) at most."""
+LARGEST_COUNT = 1e15
+"""Priors may expect counts beyond any number; what is drawn stays a number."""
+
+
+def replicate(
+    design: Design, eta: FloatArray, dispersion: float, generator: np.random.Generator
+) -> FloatArray:
+    """Outcomes (n,) drawn from the family, given the linear predictor and size or shape."""
+    mu = mean(design.link, eta)
+    if design.family == "binomial":
+        trials = np.ones(eta.size) if design.trials is None else design.trials
+        return generator.binomial(trials.astype(np.int64), np.clip(mu, 0, 1)).astype(float)
+    if design.family == "gamma":
+        drawn = generator.standard_gamma(dispersion, eta.size) / dispersion
+        return np.maximum(drawn * np.minimum(mu, LARGEST_COUNT), np.finfo(float).tiny)
+    rate = np.minimum(mu, LARGEST_COUNT)
+    if design.family == "negative_binomial":
+        size = max(dispersion, 1e-6)
+        rate = np.minimum(rate * generator.standard_gamma(size, eta.size) / size, LARGEST_COUNT)
+    return generator.poisson(rate).astype(float)
+
+
+def posterior_replicates(design: Design, home: Draws, b: FloatArray, seed: int) -> dict[str, Any]:
+    """Replicated data against the data, see `predictive.posterior_predictive`.
+
+    For counts, the share of zeros is one of the statistics.
+
+    Parameters
+    ----------
+    design : Design
+        The model.
+    home : Draws
+        (S, ...), units of the formula.
+    b : ndarray (S, J, q)
+        Random effects.
+    seed : int
+        Of this stream.
+    """
+    chosen = spaced(b.shape[0], int(np.clip(VALUES // design.n, 20, REPLICATES)))
+    generator = np.random.Generator(np.random.PCG64(seed))
+    probabilities = np.linspace(0, 1, CURVE_POINTS)
+    statistics, curves = [], []
+    for at, s in enumerate(chosen):
+        eta = with_random_part(design, fixed_part(design, home.beta[s]), b[s])
+        y = replicate(design, eta, float(home.sigma[s]), generator)
+        statistics.append(_statistics(design, y))
+        if at < CURVES:
+            curves.append(np.quantile(y, probabilities).tolist())
+    observed = _statistics(design, design.y)
+    return {
+        "unit": "new rows of the known groups",
+        "replicates": len(chosen),
+        "statistics": [
+            against(name, value, np.array([row[name] for row in statistics]))
+            for name, value in observed.items()
+        ],
+        "probabilities": probabilities.tolist(),
+        "observed": np.quantile(design.y, probabilities).tolist(),
+        "curves": curves,
+    }
+
+
+def _statistics(design: Design, y: FloatArray) -> dict[str, float]:
+    found = statistics_of(y, design.random[0].codes)
+    counts = design.family in ("poisson", "negative_binomial")
+    return found | ({"zeros": float((y == 0).mean())} if counts else {})
+
+
+def prior_replicates(
+    design: Design, structure: Structure, priors: Sequence[PriorRow], units: Units, seed: int
+) -> dict[str, Any]:
+    """Data as the priors expect them, against the data, see `predictive.prior_predictive`."""
+    generator = np.random.Generator(np.random.PCG64(seed))
+    standard = prior_draws(structure, priors, REPLICATES, generator)
+    home = to_data(standard, units)
+    rows = np.array(spaced(design.n, PRIOR_ROWS))
+    some = _rows_of(design, rows)
+    J, q = design.random[0].n_groups, len(design.varying)
+    replicates = np.empty((REPLICATES, rows.size))
+    for s in range(REPLICATES):
+        root = home.sd[s][:, None] * home.correlation[s]
+        b = generator.standard_normal((J, q)) @ root.T
+        eta = fixed_part(design, home.beta[s])[rows] + np.einsum(
+            "nq,nq->n", design.Z[rows], b[design.random[0].codes[rows]]
+        )
+        replicates[s] = replicate(some, eta, float(standard.sigma[s]), generator)
+    ratio = replicates.std(axis=1) / design.y.std()
+    low, median, high = np.quantile(ratio, [0.05, 0.5, 0.95])
+    return {
+        "replicates": REPLICATES,
+        "probabilities": list(PROBABILITIES),
+        "expected": np.quantile(replicates, PROBABILITIES).tolist(),
+        "observed": np.quantile(design.y, PROBABILITIES).tolist(),
+        "sd_ratio": {"median": float(median), "lower": float(low), "upper": float(high), "level": 0.9},
+    }
+
+
+def _rows_of(design: Design, rows: IntArray) -> Design:
+    return replace(design, trials=None if design.trials is None else design.trials[rows])
+
+
+def rows_log_density(design: Design, home: Draws, b: FloatArray) -> tuple[list[int], FloatArray]:
+    """Positions of some draws, and the log density (draws, n) of every row at them, effects given."""
+    chosen = spaced(b.shape[0], max(200, DENSITIES // design.n))
+    given = responses(design.family, design.link, design.y, design.trials)
+    aux = np.log(home.sigma) if design.family in DISPERSION else np.zeros(b.shape[0])
+    values = np.empty((len(chosen), design.n))
+    for at, s in enumerate(chosen):
+        eta = with_random_part(design, fixed_part(design, home.beta[s]), b[s])
+        values[at] = density(given, eta, aux[s : s + 1]).value
+    return chosen, values
+
+
+def leave_one_row_out(design: Design, values: FloatArray) -> dict[str, Any]:
+    """Expected log predictive density of new rows of the known groups, by importance sampling (`loo`).
+
+    Parameters
+    ----------
+    design : Design
+        The model.
+    values : ndarray (draws, n)
+        See `rows_log_density`.
+
+    Returns
+    -------
+    dict
+        As `loo.leave_one_group_out`; `rows_above_limit` are row numbers of the source.
+    """
+    from arviz_stats.base import array_stats
+    from scipy.special import logsumexp
+
+    density = np.ascontiguousarray(values.T)
+    weights, k = array_stats.psislw(density, axis=-1)  # of the log likelihood: it changes the sign
+    pointwise = logsumexp(weights + density, axis=1)
+    inside = logsumexp(density, axis=1) - np.log(values.shape[0])
+    finite = k[np.isfinite(k)]
+    return {
+        "unit": "a new row of a known group",
+        "elpd": float(pointwise.sum()),
+        "se": float(np.sqrt(pointwise.size * pointwise.var(ddof=1))),
+        "p": float((inside - pointwise).sum()),
+        "draws": int(values.shape[0]),
+        "pareto_k_max": float(finite.max()) if finite.size else None,
+        "limit": PARETO_K,
+        "rows_above_limit": [int(row) for row in design.rows[~(k <= PARETO_K)]],
+    }
