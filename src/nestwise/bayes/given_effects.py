@@ -178,9 +178,9 @@ def effects_density(  # noqa: PLR0917
     J, q = u.shape
     total, d_u = -0.5 * LOG_2PI * J * q, np.zeros((J, q))
     w, v = np.zeros(q), np.zeros(q)
-    for row in np.flatnonzero(centred):
-        total -= J * log(Lambda[row, row])
-        d_Lambda[row, row] -= J / Lambda[row, row]
+    for at in np.flatnonzero(centred):
+        total -= J * log(Lambda[at, at])
+        d_Lambda[at, at] -= J / Lambda[at, at]
     for j in range(J):
         standardise(u[j], Lambda, starts, centred, w)
         total -= 0.5 * (w * w).sum()
