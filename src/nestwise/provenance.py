@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import platform
+import re
 from collections.abc import Mapping
 from functools import cache
 from hashlib import file_digest, sha256
@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).parent
+IMPORT = re.compile(r"^[ \t]*from[ \t]+(nestwise[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]+)", re.MULTILINE)
+"""A module and the names imported from it."""
+NAME = re.compile(r"\w+")
 TOOLS = (
     "nestwise", "python", "polars", "numpy", "scipy", "statsmodels", "formulaic", "pymc", "pytensor",
     "nutpie", "arviz", "arviz-stats", "numba", "pandera", "matplotlib", "snakemake",
@@ -48,11 +51,14 @@ def fingerprint(*modules: str) -> str:
         if not files:
             raise ModuleNotFoundError(f"there is no module {module}")
         waiting += files
+    seen: set[str] = set()
     while waiting:
         path = waiting.pop()
         if path not in reached:
             reached.add(path)
-            waiting += [file for module in _imports(path) for file in _files(module, whole=False)]
+            fresh = [module for module in _imports(path) if module not in seen]
+            seen.update(fresh)
+            waiting += [file for module in fresh for file in _files(module, whole=False)]
     digest = sha256()
     for path in sorted(reached):
         digest.update(str(path.relative_to(SOURCE)).encode() + b"\0" + path.read_bytes() + b"\0")
@@ -71,15 +77,15 @@ def _files(module: str, *, whole: bool = True) -> list[Path]:
 
 @cache
 def _imports(path: Path) -> tuple[str, ...]:
-    """Names of the nestwise modules that a file imports, at its top or inside functions."""
+    """Names of the nestwise modules that a file imports, at its top or inside functions.
+
+    Read by pattern: every job of a workflow asks for all files anew, and parsing them took most of its start.
+    """
     if path.suffix != ".py":
         return ()
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nestwise"):
-            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names if alias.name.startswith("nestwise.")}
+    for module, imported in IMPORT.findall(path.read_text(encoding="utf-8")):
+        names |= {module} | {f"{module}.{name}" for name in NAME.findall(imported)}
     return tuple(sorted(names - {"nestwise"}))
 
 

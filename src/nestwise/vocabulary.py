@@ -159,6 +159,39 @@ PROFILES: Schema = {
     "zeta": pl.Float64,
 }
 
+_EFFECT = ("conditional", "integrated", "marginal")
+RECONCILIATION: Schema = {
+    "study": pl.String,
+    "model": pl.String,
+    "strategy": pl.String,
+    "kind": pl.String,
+    "term": pl.String,
+    "x": pl.Float64,
+    "by": pl.String,
+    "scale": pl.String,
+    "conditional_engine": pl.String,
+    "conditional_method": pl.String,
+    "marginal_engine": pl.String,
+    "marginal_method": pl.String,
+    **{f"{effect}{part}": pl.Float64 for effect in _EFFECT for part in ("", "_se", "_lower", "_upper")},
+    "level": pl.Float64,
+    "attenuation": pl.Float64,
+    "attenuation_rule": pl.Float64,
+    "left": pl.Float64,
+    "left_se": pl.Float64,
+    "left_in_se": pl.Float64,
+    "statistic": pl.Float64,
+    "p_value": pl.Float64,
+    "verdict": pl.String,
+    "reason": pl.String,
+}
+"""Conditional and marginal effects side by side, one row a quantity.
+
+`kind`: coefficient (`scale` link), mean, difference, ratio (of standardised means, at time `x` and level
+`by`; `x` is null where the rows keep their times), reason (why they may disagree, `term` its name), refused.
+`conditional` is of a typical group, `integrated` the same averaged over the groups, `marginal` by estimating
+equations; `left` is marginal less integrated."""
+
 PREDICTIONS: Schema = {
     "row": pl.Int64,
     "observed": pl.Float64,

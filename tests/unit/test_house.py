@@ -14,7 +14,7 @@ FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle"}
 FORBIDDEN_CALLS = {"eval", "exec", "os.system", "os.popen", "pickle.load", "pickle.loads", "__import__"}
 ELSEWHERE = re.compile(
     r"/(?:home|Users|root|work|mnt)/\w+"  # a path of one machine
-    r"|--(?:extra-)?index-url[ =]\S|index-url *= *\S"
+    r"|--(?:extra-)?index[-]url[ =]\S|index[-]url *= *\S"
     r"|https?://[^\s/]*(?:pypi|pythonhosted|conda\.anaconda|artifactory|nexus)[^\s]*"
 )
 

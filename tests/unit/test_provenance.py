@@ -1,3 +1,4 @@
+import ast
 import shutil
 from pathlib import Path
 
@@ -44,6 +45,20 @@ def touched(tmp_path, monkeypatch):
 )
 def test_an_edit_touches_the_steps_that_reach_the_file(touched, file, steps):
     assert touched(file) == steps
+
+
+@pytest.mark.parametrize("path", sorted(provenance.SOURCE.rglob("*.py")), ids=lambda path: path.stem)
+def test_imports_read_by_pattern_are_those_of_the_parser(path):
+    parsed = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nestwise"):
+            parsed |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):  # the form that is not looked for
+            assert not [alias.name for alias in node.names if alias.name.startswith("nestwise")]
+    # `as` and a name given to what is imported are no modules: they lead nowhere
+    found = set(provenance._imports(path))
+    assert parsed - {"nestwise"} <= found
+    assert not [name for name in found - parsed if provenance._files(name, whole=False)]
 
 
 def test_a_module_that_does_not_exist_is_an_error():

@@ -57,9 +57,11 @@ rule diagnose:
 
 rule compare:
     input:
+        analysis="<results>/{study}/data/analysis.parquet",
         fits=fits,
     output:
         comparison="<results>/{study}/comparison.parquet",
+        reconciliation="<results>/{study}/reconciliation.parquet",
     log:
         "<results>/{study}/logs/compare.log",
     benchmark:
@@ -70,8 +72,9 @@ rule compare:
     resources:
         mem_mb=memory(1000, 10),
     params:
+        section=section("compare"),
         code=fingerprint("nestwise.compare.saved"),
     message:
-        "{wildcards.study}: comparing the engines"
+        "{wildcards.study}: comparing the engines, conditional and marginal effects"
     script:
         "../scripts/compare.py"

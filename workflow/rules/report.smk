@@ -8,6 +8,7 @@ rule figures:
         designs=designs,
         fits=fits,
         tables=stacked,
+        reconciliation="<results>/{study}/reconciliation.parquet",
     output:
         figures=report(
             directory("<results>/{study}/figures"),
@@ -43,6 +44,7 @@ rule report:
         figures="<results>/{study}/figures",
         checks="<results>/{study}/checks.parquet",
         comparison="<results>/{study}/comparison.parquet",
+        reconciliation="<results>/{study}/reconciliation.parquet",
         tables=stacked,
     output:
         report=report(

@@ -7,5 +7,9 @@ In reading order:
 - `poolings`, `models`: the three poolings of one model; models that may be compared;
   `nesting`, `structures`: likelihood-ratio tests between them; residual covariances inside each other.
 - `summaries`: summaries with known standard errors under two rules of shrinkage.
+- `reconciliation`: conditional beside marginal effects; `effects`: the two answers; `marginalised`,
+  `integrated`: the one averaged over its random effects; `attenuation`: by how much that shrinks it.
+- `settings`, `standardised`: times and arms, and means in which everybody has the same.
+- `disagreement`, `reasons`, `dropout`: what is left between the two, in standard errors, and why.
 - `reading`, `context`: what the numbers say; within and between effects.
 """

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from nestwise.compare.engines import compare_engines
-from nestwise.results import gather, load_record
+from nestwise.compare.effects import (
+    CONDITIONAL_ENGINES,
+    conditional_effects,
+    marginal_effects,
+)
+from nestwise.compare.engines import comparable, compare_engines
+from nestwise.compare.reconciliation import Pair, Row, reconcile
+from nestwise.compare.settings import grid_of
+from nestwise.config.study import Arm, Compare, Model
+from nestwise.data.dataset import Dataset
+from nestwise.design.build import build_design
+from nestwise.design.standard import standard_rows
+from nestwise.errors import NestwiseError
+from nestwise.results import conform, gather, load_record
+from nestwise.vocabulary import RECONCILIATION
 
 
 def compare_saved(folders: Sequence[str | os.PathLike[str]]) -> pl.DataFrame:
@@ -28,3 +42,89 @@ def compare_saved(folders: Sequence[str | os.PathLike[str]]) -> pl.DataFrame:
     fits = [(pl.read_parquet(Path(folder) / "fits.parquet").row(0, named=True), folder) for folder in folders]
     records = {(fit["model"], fit["engine"]): load_record(folder) for fit, folder in fits}
     return compare_engines(gather(folders, "estimates"), gather(folders, "fits"), records)
+
+
+def reconcile_saved(
+    folders: Sequence[str | os.PathLike[str]], dataset: Dataset, section: Mapping[str, Any]
+) -> pl.DataFrame:
+    """Reconcile the conditional and the marginal answer to every model that has both.
+
+    Parameters
+    ----------
+    folders : sequence of path-like
+        Fits as written by `results.save_fit`.
+    dataset : Dataset
+        The prepared data.
+    section : mapping
+        From `config.sections.compare_section`.
+
+    Returns
+    -------
+    polars.DataFrame
+        In the schema RECONCILIATION; a pair that must not be compared is one row `refused` with the reason.
+        Empty without such a pair.
+    """
+    models = {name: Model.model_validate(each) for name, each in section["models"].items()}
+    arm = None if section["arm"] is None else Arm.model_validate(section["arm"])
+    level = Compare.model_validate({"level": section["level"]}).level
+    by_model: dict[str, dict[str, Path]] = {}
+    for folder in map(Path, folders):
+        fit = pl.read_parquet(folder / "fits.parquet").row(0, named=True)
+        by_model.setdefault(fit["model"], {})[fit["engine"]] = folder
+    rows: list[Row] = []
+    for name, model in models.items():
+        own = by_model.get(name, {})
+        engine = next((each for each in CONDITIONAL_ENGINES if each in own), None)
+        if engine is not None and "gee" in own:
+            rows += _reconciled(
+                own[engine], own["gee"], dataset, model, arm=arm, level=level, labels=section["labels"]
+            )
+    return conform(pl.DataFrame(rows, schema=dict(RECONCILIATION)), RECONCILIATION)
+
+
+def _reconciled(
+    conditional: Path,
+    marginal: Path,
+    dataset: Dataset,
+    model: Model,
+    *,
+    arm: Arm | None,
+    level: float,
+    labels: Mapping[str, str],
+) -> list[Row]:
+    one, other = (
+        pl.read_parquet(each / "fits.parquet").row(0, named=True) for each in (conditional, marginal)
+    )
+    shared = {
+        "study": one["study"], "model": one["model"], "strategy": one["strategy"],
+        "conditional_engine": one["engine"], "conditional_method": one["method"],
+        "marginal_engine": other["engine"], "marginal_method": other["method"],
+    }  # fmt: skip
+    try:
+        comparable(one, other)
+        design = build_design(dataset, one["model"], model)
+        record = load_record(conditional)
+        pair = Pair(
+            design,
+            model,
+            conditional_effects(one, record, _fixed(conditional), design),
+            marginal_effects(other, load_record(marginal), _fixed(marginal), design),
+            record,
+            {row["check"]: row for row in pl.read_parquet(conditional / "checks.parquet").to_dicts()},
+            level,
+            labels.get(design.random[0].group.split(":")[-1], design.random[0].group)
+            if design.random
+            else "row",
+        )
+        rows = standard_rows(dataset, model, design)
+        grid = grid_of(rows, dataset, None if arm is None else (arm.column, str(arm.reference)))
+        return [shared | row for row in reconcile(pair, rows, grid)]
+    except NestwiseError as refusal:
+        reason = " ".join(str(problem) for problem in refusal.problems)
+        return [shared | {"kind": "refused", "verdict": "refused", "reason": reason}]
+
+
+def _fixed(folder: Path) -> dict[str, float]:
+    """Fixed effects of a saved fit."""
+    rows = pl.read_parquet(folder / "estimates.parquet").filter(pl.col("component") == "fixed")
+    return dict(rows.select("term", "estimate").drop_nulls().iter_rows())

@@ -77,6 +77,21 @@ def diagnose_section(study: Study) -> Section:
     return {name: model.model_dump(mode="json", include=_FIT_KEYS) for name, model in study.models.items()}
 
 
+def compare_section(study: Study) -> Section:
+    """The models with a marginal answer, the arms, and the coverage of the intervals."""
+    keys = _FIT_KEYS | _GEE_KEYS
+    return {
+        "models": {
+            name: model.model_dump(mode="json", include=keys) | {"engines": ["gee"]}
+            for name, model in study.models.items()
+            if "gee" in model.engines
+        },
+        "arm": _arm(study),
+        "level": study.compare.level,
+        "labels": {name: group.label for name, group in study.groups.items() if group.label},
+    }
+
+
 def tables_section(study: Study) -> Section:
     """Which strategies the tables answer for."""
     return {"strategies": list(study.missing.strategies)}

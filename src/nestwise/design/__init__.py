@@ -11,7 +11,8 @@ In reading order:
 - `outcome`, `precision`: the outcome, the weights and standard errors of its rows.
 - `random_terms`, `membership`, `relation`: the columns that vary, and their groups: several a row, or akin.
 - `residual`, `identification`: subjects and visits of a residual covariance, and what cannot be estimated.
-- `means`: reference grids of marginal means; `contextual`: the levels of one covariate compared.
+- `means`: reference grids of marginal means; `contextual`: the levels of one covariate compared;
+  `standard`: rows that are given other values.
 - `magnitude`, `rank`: numbers no arithmetic can carry, columns that follow from others.
 - `build`: all of these at once.
 - `group_level`: the part of the fixed effects that a group's coefficient is expected to have.

@@ -64,8 +64,8 @@ def build_design(dataset: Dataset, name: str, model: Model) -> Design:
     """
     formula = parse(model.formula)
     subject = residual_subject(model.residual, formula, dataset)
-    used = analysis_set(dataset, formula, _named_columns(model, dataset), subject)
-    table = _table(formula, used, dataset)
+    used = analysis_set(dataset, formula, named_columns(model, dataset), subject)
+    table = formula_columns(formula, used, dataset)
     y, trials = read_outcome(formula, table, model.family)
     matrix = model_matrix(formula.fixed, table)
     _refuse_duplicates(formula, matrix.names)
@@ -88,8 +88,7 @@ def build_design(dataset: Dataset, name: str, model: Model) -> Design:
         rows=used.rows,
         row_flow=used.flow,
         analysis_hash=outcome_hash(formula.outcome.name, y, trials, used.rows),
-        **_asked(model),
-        **_of_rows(formula, table, model),
+        **_asked(model) | _of_rows(formula, table, model),
         trials=trials,
         dropped=dropped,
         notes=(*used.notes, *_column_notes(dataset, table.columns), *merged, *outcome_notes(y, dropped)),
@@ -97,8 +96,7 @@ def build_design(dataset: Dataset, name: str, model: Model) -> Design:
         residual=residual,
         occasions=occasions(model, dataset, used.frame),
         means=means_grids(model, formula, table, FittedColumns(matrix.X, kept), residual),
-        **precisions,
-        **_contextual(names, dataset, used),
+        **precisions | _contextual(names, dataset, used),
     )
 
 
@@ -107,7 +105,7 @@ def _asked(model: Model) -> dict[str, Any]:
     return {"family": model.family, "link": link, "reml": model.reml and model.family == "gaussian"}
 
 
-def _named_columns(model: Model, dataset: Dataset) -> dict[str, str]:
+def named_columns(model: Model, dataset: Dataset) -> dict[str, str]:
     """Columns that keys of the model beside its formula name, each with its key."""
     named = {"weights": model.weights, "sampling_error": model.sampling_error}
     columns = {column: key for key, column in named.items() if column is not None}
@@ -139,7 +137,8 @@ def _contextual(names: Sequence[str], dataset: Dataset, used: AnalysisSet) -> di
     return {"contextual": found}
 
 
-def _table(formula: Formula, used: AnalysisSet, dataset: Dataset) -> AnalysisRows:
+def formula_columns(formula: Formula, used: AnalysisSet, dataset: Dataset) -> AnalysisRows:
+    """The variables that enter the arithmetic or the matrices of a formula."""
     columns = {
         variable: read_column(used.frame[variable], dataset.variables.get(variable))
         for variable in _model_columns(formula)
@@ -149,10 +148,11 @@ def _table(formula: Formula, used: AnalysisSet, dataset: Dataset) -> AnalysisRow
 
 def _of_rows(formula: Formula, table: AnalysisRows, model: Model) -> dict[str, Any]:
     categories = outcome_categories(formula, table, model.family)
-    return {"offset": _offset(formula, table), "categories": categories}
+    return {"offset": offset_of(formula, table), "categories": categories}
 
 
-def _offset(formula: Formula, table: AnalysisRows) -> FloatArray | None:
+def offset_of(formula: Formula, table: AnalysisRows) -> FloatArray | None:
+    """Sum of the offsets of a formula (n,); `None` without any."""
     if not formula.offsets:
         return None
     return np.asarray(np.sum([computed(each, table) for each in formula.offsets], axis=0))

@@ -9,6 +9,7 @@ In reading order:
 - `varying_lines`, `lines`: the regression line of each group, computed and drawn.
 - `partition`, `forest`: variance components, and engines side by side.
 - `inference`, `means`, `arms`, `influence`, `profiles`: means with intervals, groups left out, deviances.
+- `reconciliation`, `effects`, `trajectories`: conditional beside marginal effects, and their curves.
 - `correlations`: residuals of one subject over its visits.
 - `posterior`, `replicates`: draws, chains and replicated data.
 - `residuals`: what the model assumes.

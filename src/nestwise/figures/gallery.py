@@ -43,6 +43,8 @@ TITLES: Mapping[str, str] = MappingProxyType(
         "mean_contrasts": "Differences of marginal means",
         "differences_by_visit": "Differences of means, visit by visit",
         "residual_correlations": "How the visits of one subject hang together",
+        "three_effects": "Conditional and marginal effects",
+        "trajectories": "Individual, typical and average curves",
         "influence": "What leaving a group out would change",
         "profiles": "Profiles of the likelihood",
         "tau_posterior": "Differences between groups: prior and posterior",

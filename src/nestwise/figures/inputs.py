@@ -17,7 +17,7 @@ from nestwise.diagnose.rows import analysis_rows
 from nestwise.figures.drawing import FloatArray, Wording
 from nestwise.results import TABLES, empty
 from nestwise.storage import read_json
-from nestwise.vocabulary import INFLUENCE, INTERCEPT, MEANS, PROFILES
+from nestwise.vocabulary import INFLUENCE, INTERCEPT, MEANS, PROFILES, RECONCILIATION
 
 MIXED = ("lmm", "pymc", "mixedlm")
 """Engines whose partial pooling is drawn, the preferred first."""
@@ -35,6 +35,8 @@ class FigureInputs:
         The prepared data.
     estimates, fits, groups, checks, means, influence, profiles : DataFrame
         The stacked tables of all fits.
+    reconciliation : DataFrame
+        Conditional beside marginal effects.
     fits_folder : Path
         Holds `<model>.<engine>/` with predictions, draws and record of each fit.
     designs : mapping of str to mapping
@@ -55,6 +57,7 @@ class FigureInputs:
     means: pl.DataFrame = field(default_factory=lambda: empty(MEANS))
     influence: pl.DataFrame = field(default_factory=lambda: empty(INFLUENCE))
     profiles: pl.DataFrame = field(default_factory=lambda: empty(PROFILES))
+    reconciliation: pl.DataFrame = field(default_factory=lambda: empty(RECONCILIATION))
 
     @property
     def main_model(self) -> str:
@@ -107,7 +110,7 @@ def gather_inputs(
     root = Path(folder)
     tables = {
         name: pl.read_parquet(path) if (path := root / f"{name}.parquet").is_file() else empty(schema)
-        for name, schema in TABLES.items()
+        for name, schema in [*TABLES.items(), ("reconciliation", RECONCILIATION)]
     }
     designs = {
         name: read_json(path)
@@ -124,6 +127,7 @@ def gather_inputs(
         means=tables["means"],
         influence=tables["influence"],
         profiles=tables["profiles"],
+        reconciliation=tables["reconciliation"],
         fits_folder=root / "fits",
         designs=designs,
         seed=seed,

@@ -21,6 +21,7 @@ from nestwise.figures.pooling import pooling_by_size, pooling_factor
 from nestwise.figures.posterior import tau_posterior, trace_rank
 from nestwise.figures.predictors import group_level_predictor
 from nestwise.figures.raw import outcome_by_group, spaghetti
+from nestwise.figures.reconciliation import reconciliation_plan
 from nestwise.figures.replicates import posterior_predictive, prior_predictive
 from nestwise.figures.residuals import random_effect_qq, residual_qq, residual_vs_fitted
 from nestwise.figures.shrinkage import shrinkage
@@ -125,6 +126,7 @@ def model_plan(inputs: FigureInputs, model: str) -> Plan:
     if tables.engine and tables.groups.height:
         plan["reml_vs_posterior"] = lambda: reml_vs_posterior(tables.estimates, wording)
     plan |= inference_plan(inputs, tables, wording)
+    plan |= reconciliation_plan(inputs, model, wording)
     plan |= _posterior_plan(inputs, tables, wording)
     if tables.predictions.height:
         plan["residual_vs_fitted"] = lambda: residual_vs_fitted(tables.predictions, wording)

@@ -62,6 +62,9 @@ NOTIONS: Mapping[str, Notion] = MappingProxyType(
         "lmm": Notion("likelihood (lmm)", "#aa3377", "#e58abb", "P", "-", "--figure-lmm"),
         "mixedlm": Notion("MixedLM", "#b07500", "#e0aa3e", "v", "-.", "--figure-mixedlm"),
         "pymc": Notion("posterior (pymc)", "#009e73", "#3cc79a", "^", "-", "--figure-pymc"),
+        "conditional": Notion("typical group", "#8b3fa8", "#c993e0", "h", "-", "--figure-conditional"),
+        "integrated": Notion("averaged over groups", "#00798c", "#45c1d4", "X", "--", "--figure-integrated"),
+        "marginal": Notion("estimating equations", "#8a6d00", "#cfae3c", "<", ":", "--figure-marginal"),
     }
 )
 

@@ -18,7 +18,7 @@ from nestwise.design.record import Design
 from nestwise.likelihood.crossed import Coupling, couple, indicator_columns, refuse_large
 from nestwise.likelihood.elimination import Elimination
 from nestwise.likelihood.families import Responses, responses
-from nestwise.likelihood.working import Pattern, lambda_pattern, orthonormal, random_columns
+from nestwise.likelihood.working import Pattern, lambda_pattern, orthonormal, varying_columns
 from nestwise.vocabulary import INTERCEPT
 
 
@@ -125,13 +125,7 @@ def crossed_rows(design: Design) -> CrossedRows:
 
     keep = [i for i, name in enumerate(design.names) if design.family != "ordinal" or name != INTERCEPT]
     X, n = design.X[:, keep], design.n
-    T_Z = np.zeros((len(design.varying),) * 2)
-    columns: list[FloatArray] = []
-    for term in design.random:
-        T, working = random_columns(term, design.formula)
-        at = slice(len(columns), len(columns) + T.shape[0])
-        T_Z[at, at] = T
-        columns += working
+    T_Z, columns = varying_columns(design)
     Q, R_inverse = orthonormal(X) if keep else (X, np.zeros((0, 0)))
     ones = tuple(np.ones(n) for _ in columns)
     structure: Any = sparse.hstack(

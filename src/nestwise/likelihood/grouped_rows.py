@@ -19,7 +19,7 @@ from nestwise.arrays import FloatArray, IntArray
 from nestwise.design.record import Design
 from nestwise.likelihood.families import Responses, responses
 from nestwise.likelihood.segments import group_sums
-from nestwise.likelihood.working import Pattern, lambda_pattern, orthonormal, random_columns
+from nestwise.likelihood.working import Pattern, lambda_pattern, orthonormal, varying_columns
 from nestwise.vocabulary import INTERCEPT
 
 ADDED_UP = ("binomial", "poisson")
@@ -107,13 +107,7 @@ def grouped_rows(design: Design) -> GroupedRows:
     order = np.argsort(design.random[0].codes, kind="stable")
     codes = design.random[0].codes[order]
     offset = np.zeros(design.n) if design.offset is None else design.offset
-    T_Z = np.zeros((len(design.varying),) * 2)
-    columns: list[FloatArray] = []
-    for term in design.random:
-        T, working = random_columns(term, design.formula)
-        at = slice(len(columns), len(columns) + T.shape[0])
-        T_Z[at, at] = T
-        columns += working
+    T_Z, columns = varying_columns(design)
     Q, R_inverse = orthonormal(X) if keep else (X, np.zeros((0, 0)))
     root = np.sqrt(design.n)
     rows = GroupedRows(

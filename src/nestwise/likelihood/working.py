@@ -152,16 +152,10 @@ def working_rows(design: Design) -> Working:
             "look for a predictor that is the outcome under another name",
         )
         raise Refusal(problem)
-    T_Z = np.zeros((len(design.varying),) * 2)
-    columns: list[FloatArray] = []
-    for term in design.random:
-        T, Z_w = random_columns(term, design.formula)
-        at = slice(len(columns), len(columns) + T.shape[0])
-        T_Z[at, at] = T
-        columns.extend(Z_w if root is None else (root * column for column in Z_w))
+    T_Z, Z = varying_columns(design)
     W = np.column_stack([X_w, residual / scale])
     return Working(
-        Z=tuple(columns),
+        Z=tuple(Z if root is None else (root * column for column in Z)),
         W=W,
         pattern=lambda_pattern(design.random),
         T_X=T_X,
@@ -206,7 +200,25 @@ def orthonormal(X: FloatArray) -> tuple[FloatArray, FloatArray]:
     return Q, R_inverse
 
 
-def random_columns(term: RandomTerm, formula: str) -> tuple[FloatArray, list[FloatArray]]:
+def varying_columns(design: Design) -> tuple[FloatArray, list[FloatArray]]:
+    """T_Z (q, q) and the working columns (n,) of all random terms, one a varying coefficient.
+
+    Raises
+    ------
+    Refusal
+        If a column is zero or a linear combination of the others in its term.
+    """
+    T_Z = np.zeros((len(design.varying),) * 2)
+    columns: list[FloatArray] = []
+    for term in design.random:
+        T, working = _random_columns(term, design.formula)
+        at = slice(len(columns), len(columns) + T.shape[0])
+        T_Z[at, at] = T
+        columns += working
+    return T_Z, columns
+
+
+def _random_columns(term: RandomTerm, formula: str) -> tuple[FloatArray, list[FloatArray]]:
     """T (q, q) and the working columns of one random term."""
     n, q = term.Z.shape
     size = np.sqrt((term.Z**2).mean(axis=0))

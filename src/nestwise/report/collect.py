@@ -18,7 +18,17 @@ from nestwise.report.record import Picture, ReportRecord
 from nestwise.report.svg import UnsafeSvgError, safe_svg
 from nestwise.results import empty
 from nestwise.storage import read_json
-from nestwise.vocabulary import CHECKS, ESTIMATES, FITS, GROUPS, INFLUENCE, MEANS, TESTS, Schema
+from nestwise.vocabulary import (
+    CHECKS,
+    ESTIMATES,
+    FITS,
+    GROUPS,
+    INFLUENCE,
+    MEANS,
+    RECONCILIATION,
+    TESTS,
+    Schema,
+)
 
 MOST_FAILURES = 50
 LARGEST_FIGURE = 700_000
@@ -26,8 +36,13 @@ LARGEST_FIGURE = 700_000
 LARGEST_FIGURES = 3_500_000
 """Characters all figures of a page may take together."""
 
-SECOND_TABLES: Mapping[str, Schema] = {"tests": TESTS, "means": MEANS, "influence": INFLUENCE}
-"""What a study may have besides estimates: tests, marginal means, groups left out."""
+SECOND_TABLES: Mapping[str, Schema] = {
+    "tests": TESTS,
+    "means": MEANS,
+    "influence": INFLUENCE,
+    "reconciliation": RECONCILIATION,
+}
+"""What a study may have besides estimates: tests, marginal means, groups left out, marginal effects."""
 
 
 def collect(

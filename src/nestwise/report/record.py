@@ -12,7 +12,7 @@ from nestwise.config.study import Study
 from nestwise.design.mathml import Shape
 from nestwise.numbers import count
 from nestwise.results import empty
-from nestwise.vocabulary import INFLUENCE, MEANS, TESTS
+from nestwise.vocabulary import INFLUENCE, MEANS, RECONCILIATION, TESTS
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class ReportRecord:
         `design.json` of each model that could be designed.
     shapes : mapping of str to Shape
         What the equations of each model need.
-    estimates, fits, groups, checks, comparison, tests, means, influence : polars.DataFrame
+    estimates, fits, groups, checks, comparison, tests, means, influence, reconciliation : polars.DataFrame
         The stacked tables, models in the order of the study file.
     records : mapping of (model, engine) to mapping
         The JSON record of each fit.
@@ -102,6 +102,7 @@ class ReportRecord:
     tests: pl.DataFrame = field(default_factory=lambda: empty(TESTS))
     means: pl.DataFrame = field(default_factory=lambda: empty(MEANS))
     influence: pl.DataFrame = field(default_factory=lambda: empty(INFLUENCE))
+    reconciliation: pl.DataFrame = field(default_factory=lambda: empty(RECONCILIATION))
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from nestwise.report.sections.methods import (
 from nestwise.report.sections.models import models_section
 from nestwise.report.sections.pooling import pooling_section
 from nestwise.report.sections.profiles import bootstrap_section, profiles_section
+from nestwise.report.sections.reconciliation import reconciliation_section
 from nestwise.report.sections.residuals import residuals_section
 from nestwise.report.sections.shrinkage import shrinkage_section
 from nestwise.report.sections.summary import summary
@@ -48,6 +49,7 @@ SECTIONS: tuple[Callable[[ReportRecord], Section | None], ...] = (
     shrinkage_section,
     context_section,
     means_section,
+    reconciliation_section,
     residuals_section,
     tests_section,
     profiles_section,

