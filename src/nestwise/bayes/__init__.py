@@ -10,6 +10,7 @@ In reading order:
 - `estimates`, `effects`: draws as tables, and the groups' coefficients drawn afterwards.
 - `predictive`, `sensitivity`, `loo`: what priors and posterior expect, what the priors decide, a new group.
 - `generalised`: outcomes that are not Gaussian, whose random effects are sampled, all at once.
-- `given_effects`, `generalised_model`: their likelihood given the effects, the model around it.
+- `row_densities`, `given_effects`: their likelihood given the effects.
+- `layout`, `generalised_model`: in which form the effects are sampled, and the model around it.
 - `generalised_table`, `generalised_predictive`: their draws as tables, replicates and rows left out.
 """

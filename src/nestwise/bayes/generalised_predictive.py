@@ -10,8 +10,8 @@ import numpy as np
 
 from nestwise.arrays import FloatArray, IntArray
 from nestwise.bayes.effects import spaced
+from nestwise.bayes.generalised_model import Sampled, auxiliary, to_link
 from nestwise.bayes.loo import PARETO_K
-from nestwise.bayes.model import Structure
 from nestwise.bayes.predictive import (
     CURVE_POINTS,
     CURVES,
@@ -23,10 +23,10 @@ from nestwise.bayes.predictive import (
     prior_draws,
     statistics_of,
 )
-from nestwise.bayes.priors import PriorRow
-from nestwise.bayes.units import Draws, Units, to_data
+from nestwise.bayes.units import Draws
 from nestwise.design.record import Design
-from nestwise.fit.predictions import fixed_part, with_random_part
+from nestwise.fit.predictions import fixed_part
+from nestwise.fit.simulation import random_part
 from nestwise.likelihood.families import DISPERSION, density, mean, responses
 
 DENSITIES = 8_000_000
@@ -35,10 +35,13 @@ LARGEST_COUNT = 1e15
 """Priors may expect counts beyond any number; what is drawn stays a number."""
 
 
-def replicate(
-    design: Design, eta: FloatArray, dispersion: float, generator: np.random.Generator
-) -> FloatArray:
-    """Outcomes (n,) drawn from the family, given the linear predictor and size or shape."""
+def replicate(design: Design, eta: FloatArray, aux: FloatArray, generator: np.random.Generator) -> FloatArray:
+    """Outcomes (n,) drawn from the family, given the linear predictor and the auxiliary parameters."""
+    if design.family == "ordinal":
+        logistic = design.link == "logit"
+        noise = generator.logistic(size=eta.size) if logistic else generator.standard_normal(eta.size)
+        return np.searchsorted(aux, eta + noise).astype(float)
+    dispersion = float(np.exp(aux[0])) if aux.size else 1.0
     mu = mean(design.link, eta)
     if design.family == "binomial":
         trials = np.ones(eta.size) if design.trials is None else design.trials
@@ -53,7 +56,7 @@ def replicate(
     return generator.poisson(rate).astype(float)
 
 
-def posterior_replicates(design: Design, home: Draws, b: FloatArray, seed: int) -> dict[str, Any]:
+def posterior_replicates(design: Design, home: Draws, b: Sequence[FloatArray], seed: int) -> dict[str, Any]:
     """Replicated data against the data, see `predictive.posterior_predictive`.
 
     For counts, the share of zeros is one of the statistics.
@@ -64,18 +67,18 @@ def posterior_replicates(design: Design, home: Draws, b: FloatArray, seed: int) 
         The model.
     home : Draws
         (S, ...), units of the formula.
-    b : ndarray (S, J, q)
-        Random effects.
+    b : sequence of ndarray (S, J, q)
+        Random effects of each grouping factor.
     seed : int
         Of this stream.
     """
-    chosen = spaced(b.shape[0], int(np.clip(VALUES // design.n, 20, REPLICATES)))
+    chosen = spaced(home.sigma.size, int(np.clip(VALUES // design.n, 20, REPLICATES)))
     generator = np.random.Generator(np.random.PCG64(seed))
     probabilities = np.linspace(0, 1, CURVE_POINTS)
     statistics, curves = [], []
     for at, s in enumerate(chosen):
-        eta = with_random_part(design, fixed_part(design, home.beta[s]), b[s])
-        y = replicate(design, eta, float(home.sigma[s]), generator)
+        aux = auxiliary(home, s, dispersion=design.family in DISPERSION)
+        y = replicate(design, linear_predictor(design, home, b, s), aux, generator)
         statistics.append(_statistics(design, y))
         if at < CURVES:
             curves.append(np.quantile(y, probabilities).tolist())
@@ -99,24 +102,33 @@ def _statistics(design: Design, y: FloatArray) -> dict[str, float]:
     return found | ({"zeros": float((y == 0).mean())} if counts else {})
 
 
-def prior_replicates(
-    design: Design, structure: Structure, priors: Sequence[PriorRow], units: Units, seed: int
-) -> dict[str, Any]:
+def linear_predictor(design: Design, home: Draws, b: Sequence[FloatArray], s: int) -> FloatArray:
+    """Linear predictor (n,) of every row at draw s, the effects of its groups included."""
+    return fixed_part(design, home.beta[s]) + random_part(design, [effects[s] for effects in b])
+
+
+def prior_replicates(sampled: Sampled, seed: int) -> dict[str, Any]:
     """Data as the priors expect them, against the data, see `predictive.prior_predictive`."""
+    design = sampled.design
     generator = np.random.Generator(np.random.PCG64(seed))
-    standard = prior_draws(structure, priors, REPLICATES, generator)
-    home = to_data(standard, units)
+    categories = int(design.y.max()) + 1 if design.family == "ordinal" else 0
+    drawn = prior_draws(
+        sampled.structure, sampled.standard_priors, REPLICATES, generator, categories=categories
+    )
+    home = to_link(drawn, sampled)
     rows = np.array(spaced(design.n, PRIOR_ROWS))
     some = _rows_of(design, rows)
-    J, q = design.random[0].n_groups, len(design.varying)
     replicates = np.empty((REPLICATES, rows.size))
     for s in range(REPLICATES):
         root = home.sd[s][:, None] * home.correlation[s]
-        b = generator.standard_normal((J, q)) @ root.T
-        eta = fixed_part(design, home.beta[s])[rows] + np.einsum(
-            "nq,nq->n", design.Z[rows], b[design.random[0].codes[rows]]
-        )
-        replicates[s] = replicate(some, eta, float(standard.sigma[s]), generator)
+        b = [
+            generator.standard_normal((factor.n_groups, len(factor.names)))
+            @ root[np.ix_(factor.columns, factor.columns)].T
+            for factor in design.factors
+        ]
+        eta = (fixed_part(design, home.beta[s]) + random_part(design, b))[rows]
+        aux = auxiliary(home, s, dispersion=design.family in DISPERSION)
+        replicates[s] = replicate(some, eta, aux, generator)
     ratio = replicates.std(axis=1) / design.y.std()
     low, median, high = np.quantile(ratio, [0.05, 0.5, 0.95])
     return {
@@ -132,15 +144,14 @@ def _rows_of(design: Design, rows: IntArray) -> Design:
     return replace(design, trials=None if design.trials is None else design.trials[rows])
 
 
-def rows_log_density(design: Design, home: Draws, b: FloatArray) -> tuple[list[int], FloatArray]:
+def rows_log_density(design: Design, home: Draws, b: Sequence[FloatArray]) -> tuple[list[int], FloatArray]:
     """Positions of some draws, and the log density (draws, n) of every row at them, effects given."""
-    chosen = spaced(b.shape[0], max(200, DENSITIES // design.n))
+    chosen = spaced(home.sigma.size, max(200, DENSITIES // design.n))
     given = responses(design.family, design.link, design.y, design.trials)
-    aux = np.log(home.sigma) if design.family in DISPERSION else np.zeros(b.shape[0])
     values = np.empty((len(chosen), design.n))
     for at, s in enumerate(chosen):
-        eta = with_random_part(design, fixed_part(design, home.beta[s]), b[s])
-        values[at] = density(given, eta, aux[s : s + 1]).value
+        aux = auxiliary(home, s, dispersion=design.family in DISPERSION)
+        values[at] = density(given, linear_predictor(design, home, b, s), aux).value
     return chosen, values
 
 

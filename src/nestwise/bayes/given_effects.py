@@ -1,16 +1,17 @@
 """The likelihood of outcomes that are not Gaussian given the random effects, and the law of these.
 
-One compiled kernel for all families: log density of every row (`likelihood.families`, row by row) plus that
-of the random effects, with the gradient by fixed effects, standard deviations, partial correlations, log
-dispersion and random effects. The effects of a term come in one of two forms: centred, ``u = b``, the better
-the more the rows of a group say of it, or non-centred, ``b = Lambda u`` with standard normal u, the better
-the less they say (Papaspiliopoulos, Roberts & Skoeld 2007).
+One compiled kernel for all families: log density of every row (`row_densities`) plus that of the random
+effects, with the gradient by fixed effects, standard deviations, partial correlations, log dispersion or
+thresholds, and random effects. The effects of a term come in one of two forms: centred, the better the more
+the rows of a group say of it, or non-centred, ``b = Lambda u`` with standard normal u, the better the less
+they say (Papaspiliopoulos, Roberts & Skoeld 2007). Centred ones are sampled around the line of the fixed
+effects of their group, ``u = b + lines beta``: what the rows of the group show is then a coordinate.
 """
 
 from __future__ import annotations
 
 import sys
-from math import erfc, exp, expm1, lgamma, log, log1p, pi, sqrt
+from math import log
 from typing import Any
 
 import numpy as np
@@ -21,121 +22,7 @@ from pytensor.link.numba.dispatch.basic import register_funcify_and_cache_key
 from nestwise.arrays import FloatArray, IntArray
 from nestwise.bayes.collapsed import correlation_factor, fingerprint
 from nestwise.bayes.operation import LogDensity
-
-CODES = {
-    ("binomial", "logit"): 0,
-    ("binomial", "probit"): 1,
-    ("binomial", "cloglog"): 2,
-    ("poisson", "log"): 3,
-    ("negative_binomial", "log"): 4,
-    ("gamma", "log"): 5,
-}
-"""What the kernel calls each family with its link."""
-LOG_2PI = log(2 * pi)
-LARGEST = 700.0
-FAR = -5.0
-"""Below this the tail of the normal distribution is a continued fraction."""
-MANY_COUNTS = 100_000
-"""Up to this count the gamma functions of a negative binomial are summed, which loses no digits."""
-
-
-@njit(nogil=True)  # type: ignore[untyped-decorator]
-def digamma(x: float) -> float:  # pragma: no cover
-    """Derivative of the log gamma function, x > 0: recurrence to 10, then the asymptotic series."""
-    value = 0.0
-    while x < 10.0:
-        value -= 1.0 / x
-        x += 1.0
-    s = 1.0 / (x * x)
-    series = s * (1 / 12 - s * (1 / 120 - s * (1 / 252 - s * (1 / 240 - s * (1 / 132 - s * 691 / 32760)))))
-    return value + log(x) - 0.5 / x - series
-
-
-@njit(nogil=True)  # type: ignore[untyped-decorator]
-def log_normal_cdf(x: float) -> tuple[float, float]:  # pragma: no cover
-    """``log Phi(x)`` and its derivative, the inverse Mills ratio; no digits lost in the tails."""
-    if x < FAR:
-        fraction = 0.0
-        for k in range(60, 0, -1):
-            fraction = k / (-x + fraction)
-        ratio = -x + fraction
-        return -0.5 * x * x - 0.5 * LOG_2PI - log(ratio), ratio
-    tail = 0.5 * erfc(abs(x) / sqrt(2.0))
-    value = log1p(-tail) if x > 0 else log(tail)
-    return value, exp(-0.5 * x * x - 0.5 * LOG_2PI - value)
-
-
-@njit(nogil=True)  # type: ignore[untyped-decorator]
-def binomial(code: int, y: float, m: float, eta: float) -> tuple[float, float]:  # pragma: no cover
-    """Log density of y successes in m trials less its constant, and its derivative by eta."""
-    if code == 0:
-        small = exp(-abs(eta))
-        p = (1.0 if eta >= 0 else small) / (1 + small)
-        return y * eta - m * (max(eta, 0.0) + log1p(small)), y - m * p
-    value, slope = 0.0, 0.0
-    if code == 1:
-        if y > 0:
-            part, ratio = log_normal_cdf(eta)
-            value, slope = y * part, y * ratio
-        if m > y:
-            part, ratio = log_normal_cdf(-eta)
-            value, slope = value + (m - y) * part, slope - (m - y) * ratio
-        return value, slope
-    h = exp(min(eta, LARGEST))
-    if y > 0:
-        minus = -expm1(-h)
-        value = y * (eta if h < 1e-300 else log(minus))
-        slope = y * (1.0 if h < 1e-300 else h * exp(-h) / minus)
-    return value - (m - y) * h, slope - (m - y) * h
-
-
-@njit(nogil=True)  # type: ignore[untyped-decorator]
-def rising(largest: float, k: float) -> tuple[FloatArray, FloatArray]:  # pragma: no cover
-    """``log [Gamma(y + k) / Gamma(k)] - y log k`` and its derivative by log k for y = 0 .. largest."""
-    size = int(largest) + 1 if largest <= MANY_COUNTS else 0
-    value, slope = np.zeros(size), np.zeros(size)
-    for i in range(1, size):
-        ratio = (i - 1) / k
-        value[i] = value[i - 1] + log1p(ratio)
-        slope[i] = slope[i - 1] - ratio / (1 + ratio)
-    return value, slope
-
-
-@njit(nogil=True)  # type: ignore[untyped-decorator]
-def rows_density(  # noqa: PLR0917
-    code: int, y: FloatArray, trials: FloatArray, eta: FloatArray, aux: float, d_eta: FloatArray
-) -> tuple[float, float]:  # pragma: no cover
-    """Sum of the log densities less their constants and its derivative by aux; fills d_eta (n,)."""
-    total, d_aux = 0.0, 0.0
-    k = exp(min(max(aux, -LARGEST), LARGEST))
-    table, slopes = rising(y.max() if code == 4 else 0.0, k)
-    log_gamma, psi = (lgamma(k), digamma(k)) if code >= 4 else (0.0, 0.0)
-    for i in range(y.shape[0]):
-        if code < 3:
-            value, slope = binomial(code, y[i], trials[i], eta[i])
-        elif code == 3:
-            mu = exp(min(eta[i], LARGEST))
-            value, slope = y[i] * eta[i] - mu, y[i] - mu
-        elif code == 4:
-            if table.shape[0] > 0:
-                value, by_aux = table[int(y[i])], slopes[int(y[i])]
-            else:
-                value = lgamma(y[i] + k) - log_gamma - y[i] * aux
-                by_aux = k * (digamma(y[i] + k) - psi) - y[i]
-            x = exp(min(max(eta[i] - aux, -LARGEST), LARGEST))
-            whole, s = log1p(x), x / (1 + x)
-            value += y[i] * eta[i] - (y[i] + k) * whole
-            slope = y[i] - (y[i] + k) * s
-            d_aux += by_aux - k * whole + (y[i] + k) * s
-        else:
-            ratio = y[i] * exp(min(max(-eta[i], -LARGEST), LARGEST))
-            inside = log(y[i]) - eta[i] - ratio
-            value = k * (aux + inside) - log_gamma
-            slope = k * (ratio - 1)
-            d_aux += k * (aux + 1 - psi + inside)
-        total += value
-        d_eta[i] = slope
-    return total, d_aux
+from nestwise.bayes.row_densities import LOG_2PI, rows_density
 
 
 @njit(nogil=True)  # type: ignore[untyped-decorator]
@@ -202,49 +89,63 @@ def effects_density(  # noqa: PLR0917
     return total, d_u
 
 
-# Not cached on disk: a cached function keeps what it called in other files, also after these have changed.
 @njit(nogil=True)  # type: ignore[untyped-decorator]
-def given_effects(  # noqa: PLR0917
+def deviations(u: FloatArray, beta: FloatArray, lines: FloatArray) -> FloatArray:  # pragma: no cover
+    """What is sampled (U,) less the lines of the groups."""
+    v = u.copy()
+    for i in range(lines.shape[0]):
+        for c in range(beta.shape[0]):
+            v[i] -= lines[i, c] * beta[c]
+    return v
+
+
+@njit(nogil=True)  # type: ignore[untyped-decorator]
+def linear_predictors(  # noqa: PLR0917
     beta: FloatArray,
-    sd: FloatArray,
-    partial: FloatArray,
-    log_dispersion: FloatArray,
-    u: FloatArray,
+    b: FloatArray,
     X: FloatArray,
     Z: FloatArray,
-    y: FloatArray,
-    trials: FloatArray,
     offset: FloatArray,
-    codes: IntArray,
-    starts: IntArray,
-    centred: IntArray,
-    family: IntArray,
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:  # pragma: no cover
-    """Log density of outcomes (less their constant) and effects, and its derivatives by the first five."""
-    (n, p), q = X.shape, sd.shape[0]
-    L, Lambda, d_Lambda = np.zeros((q, q)), np.zeros((q, q)), np.zeros((q, q))
-    correlation_factor(partial, starts, L)
-    for row in range(q):
-        for col in range(starts[row], row + 1):
-            Lambda[row, col] = sd[row] * L[row, col]
-    b = effects_of(u, Lambda, starts, centred)
-    eta, d_eta = np.empty(n), np.empty(n)
-    for i in range(n):
-        eta[i] = offset[i]
-        for c in range(p):
+    places: IntArray,
+    blocks: IntArray,
+) -> FloatArray:  # pragma: no cover
+    """Linear predictor of every row (n,)."""
+    eta = offset.copy()
+    for i in range(eta.shape[0]):
+        for c in range(beta.shape[0]):
             eta[i] += X[i, c] * beta[c]
-        for c in range(q):
-            eta[i] += Z[i, c] * b[codes[i], c]
-    value, d_aux = rows_density(family[0], y, trials, eta, log_dispersion.item(), d_eta)
-    d_beta, d_b = np.zeros(p), np.zeros(u.shape)
-    for i in range(n):
-        for c in range(p):
+        for t in range(blocks.shape[0]):
+            for c in range(blocks[t, 1]):
+                eta[i] += Z[i, blocks[t, 0] + c] * b[places[i, t] + c]
+    return eta
+
+
+@njit(nogil=True)  # type: ignore[untyped-decorator]
+def by_coefficients(  # noqa: PLR0917
+    d_eta: FloatArray, size: int, X: FloatArray, Z: FloatArray, places: IntArray, blocks: IntArray
+) -> tuple[FloatArray, FloatArray]:  # pragma: no cover
+    """Derivatives by fixed and random effects (size,) from those by the linear predictors."""
+    d_beta, d_b = np.zeros(X.shape[1]), np.zeros(size)
+    for i in range(d_eta.shape[0]):
+        for c in range(X.shape[1]):
             d_beta[c] += X[i, c] * d_eta[i]
-        for c in range(q):
-            d_b[codes[i], c] += Z[i, c] * d_eta[i]
-    of_effects, d_u = effects_density(u, Lambda, starts, centred, d_b, d_Lambda)
+        for t in range(blocks.shape[0]):
+            for c in range(blocks[t, 1]):
+                d_b[places[i, t] + c] += Z[i, blocks[t, 0] + c] * d_eta[i]
+    return d_beta, d_b
+
+
+@njit(nogil=True)  # type: ignore[untyped-decorator]
+def by_correlations(
+    sd: FloatArray,
+    partial: FloatArray,
+    L: FloatArray,
+    starts: IntArray,
+    d_Lambda: FloatArray,
+) -> tuple[FloatArray, FloatArray]:  # pragma: no cover
+    """Derivatives by standard deviations and partial correlations from those by Lambda."""
+    q, at = sd.shape[0], 0
     d_sd, d_partial = np.zeros(q), np.zeros(partial.shape[0])
-    at = 0
     for row in range(q):
         for col in range(starts[row], row + 1):
             d_sd[row] += d_Lambda[row, col] * L[row, col]
@@ -258,14 +159,71 @@ def given_effects(  # noqa: PLR0917
             d_partial[at] *= sd[row]
             left *= np.sqrt(rest)
             at += 1
-    return np.asarray(value + of_effects), d_beta, d_sd, d_partial, np.asarray(d_aux), d_u
+    return d_sd, d_partial
+
+
+# Not cached on disk: a cached function keeps what it called in other files, also after these have changed.
+@njit(nogil=True)  # type: ignore[untyped-decorator]
+def given_effects(  # noqa: PLR0917
+    beta: FloatArray,
+    sd: FloatArray,
+    partial: FloatArray,
+    aux: FloatArray,
+    u: FloatArray,
+    X: FloatArray,
+    Z: FloatArray,
+    y: FloatArray,
+    trials: FloatArray,
+    offset: FloatArray,
+    places: IntArray,
+    blocks: IntArray,
+    lines: FloatArray,
+    starts: IntArray,
+    centred: IntArray,
+    family: IntArray,
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:  # pragma: no cover
+    """Log density of outcomes (less their constant) and effects, and its derivatives by the first five."""
+    (n, p), q = X.shape, sd.shape[0]
+    L, Lambda, d_Lambda = np.zeros((q, q)), np.zeros((q, q)), np.zeros((q, q))
+    correlation_factor(partial, starts, L)
+    for row in range(q):
+        for col in range(starts[row], row + 1):
+            Lambda[row, col] = sd[row] * L[row, col]
+    v, b = deviations(u, beta, lines), np.empty(u.shape[0])
+    for first, width, at, J in blocks:
+        own, stop = slice(first, first + width), at + J * width
+        block = v[at:stop].reshape((J, width))
+        found = effects_of(block, Lambda[own, own], starts[own] - first, centred[own])
+        b[at:stop] = found.reshape(J * width)
+    eta = linear_predictors(beta, b, X, Z, offset, places, blocks)
+    d_eta, d_aux = np.empty(n), np.zeros(aux.shape[0])
+    value = rows_density(family[0], y, trials, eta, aux, d_eta, d_aux)
+    d_beta, d_b = by_coefficients(d_eta, u.shape[0], X, Z, places, blocks)
+    d_u = np.empty(u.shape[0])
+    for first, width, at, J in blocks:
+        own, stop = slice(first, first + width), at + J * width
+        more, d_block = effects_density(
+            v[at:stop].reshape((J, width)),
+            Lambda[own, own],
+            starts[own] - first,
+            centred[own],
+            d_b[at:stop].reshape((J, width)),
+            d_Lambda[own, own],
+        )
+        value += more
+        d_u[at:stop] = d_block.reshape(J * width)
+    for i in range(lines.shape[0]):
+        for c in range(p):
+            d_beta[c] -= lines[i, c] * d_u[i]
+    d_sd, d_partial = by_correlations(sd, partial, L, starts, d_Lambda)
+    return np.asarray(value), d_beta, d_sd, d_partial, d_aux, d_u
 
 
 class GivenEffects(LogDensity):
-    """log p(y, u | beta, sd, partial, dispersion), less the constants of y.
+    """log p(y, u | beta, sd, partial, aux), less the constants of y.
 
-    Inputs: beta (p,), sd (q,), partial (k,), log dispersion (), u (J, q), then the data X (n, p), Z (n, q),
-    y, trials, offset, codes (n,), starts, centred (q,), family (1,).
+    Inputs: beta (p,), sd (q,), partial (k,), aux (a,), u (U,), then the data X (n, p), Z (n, q), y, trials,
+    offset, and the fields of `layout.Layout` with starts (q,) and family (1,).
     """
 
     parameters = 5
@@ -275,6 +233,6 @@ class GivenEffects(LogDensity):
 @register_funcify_and_cache_key(GivenEffects)  # type: ignore[untyped-decorator]
 def _to_numba(op: GivenEffects, node: Apply, **kwargs: Any) -> tuple[Any, str]:
     del op, node, kwargs
-    from nestwise.bayes import collapsed
+    from nestwise.bayes import collapsed, row_densities
 
-    return given_effects, fingerprint(collapsed, sys.modules[__name__])
+    return given_effects, fingerprint(collapsed, row_densities, sys.modules[__name__])

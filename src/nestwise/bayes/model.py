@@ -92,7 +92,7 @@ def standard_priors(rows: Sequence[PriorRow], units: Units) -> tuple[PriorRow, .
         elif row.component == "sd":
             unit = units.y_scale / float(units.Z_scale[sd])
             sd += 1
-        elif row.component == "residual" and row.term == "sigma":
+        elif row.component == "threshold" or row.term == "sigma":
             unit = units.y_scale
         location = None if row.location is None else _tidy((row.location - center) / unit)
         scale = None if row.scale is None else _tidy(row.scale / unit)
@@ -173,7 +173,8 @@ PARAMETERS: Mapping[str, tuple[str, dict[str, str]]] = {
 """What PyMC calls each distribution and its parameters."""
 
 
-def _variable(pm: Any, name: str, rows: Sequence[PriorRow], **shape: Any) -> Any:
+def variable(pm: Any, name: str, rows: Sequence[PriorRow], **shape: Any) -> Any:
+    """In the context of a model: one vector with the prior of each row."""
     distribution, parameters = PARAMETERS[rows[0].distribution]
     values = {given: _of(rows, field) for given, field in parameters.items()}
     return getattr(pm, distribution)(name, **values, **shape)
@@ -185,13 +186,13 @@ def _vector(pm: Any, pt: Any, name: str, rows: Sequence[PriorRow], dims: str | N
     if not families:
         return pt.zeros(0)
     if dims is None:
-        return _variable(pm, name, rows)
+        return variable(pm, name, rows)
     if len(families) == 1:
-        return _variable(pm, name, rows, dims=dims)
+        return variable(pm, name, rows, dims=dims)
     parts, order = [], []
     for family in families:
         members = [at for at, row in enumerate(rows) if row.distribution == family]
-        part = _variable(pm, f"{name}_{family}", [rows[at] for at in members], shape=len(members))
+        part = variable(pm, f"{name}_{family}", [rows[at] for at in members], shape=len(members))
         parts.append(part)
         order.extend(members)
     return pt.concatenate(parts)[np.argsort(order)]

@@ -134,9 +134,14 @@ def prior_predictive(
 
 
 def prior_draws(
-    structure: Structure, priors: Sequence[PriorRow], S: int, generator: np.random.Generator
+    structure: Structure,
+    priors: Sequence[PriorRow],
+    S: int,
+    generator: np.random.Generator,
+    *,
+    categories: int = 0,
 ) -> Draws:
-    """Draws of the parameters from their priors (standard units), (S, ...)."""
+    """Draws of the parameters from their priors in standard units, (S, ...); of ordinal ones thresholds too."""
     by = {
         name: [row for row in priors if row.component == name] for name in ("fixed", "sd", "cor", "residual")
     }
@@ -149,7 +154,13 @@ def prior_draws(
         for name in ("fixed", "sd", "residual")
     )
     last = sigma[:, 0] if by["residual"] else np.ones(S)
-    return Draws(beta, sd, correlation_factors(partial, structure.starts), last)
+    cuts = [row for row in priors if row.component == "threshold"]
+    thresholds = None
+    if cuts:
+        drawn = [_prior(cuts[0], S, generator) for _ in range(categories - 1)]
+        thresholds = np.sort(np.column_stack(drawn), axis=1)
+    correlation = correlation_factors(partial, structure.starts)
+    return Draws(beta, sd, correlation, last, thresholds=thresholds)
 
 
 def _prior(row: PriorRow, S: int, generator: np.random.Generator) -> FloatArray:

@@ -149,6 +149,7 @@ def _assemble(structure: Structure, priors: Sequence[PriorRow], values: Mapping[
         correlation=correlation_factors(partial, structure.starts),
         sigma=values[residual[0]] if residual else np.ones(shape),
         u=values.get("u"),
+        thresholds=values.get("thresholds"),
     )
 
 

@@ -55,8 +55,10 @@ class Draws:
         Lower Cholesky factor of their correlations.
     sigma : ndarray (...,)
         Residual standard deviation; size or shape of outcomes that are not Gaussian, 1 without one.
-    u : ndarray (..., J, q) or None
-        Random effects as they are sampled, where they are, see `given_effects`.
+    u : ndarray (..., U) or None
+        Random effects as they are sampled, where they are, see `layout`.
+    thresholds : ndarray (..., C - 1) or None
+        Of an ordinal outcome, increasing.
     """
 
     beta: FloatArray
@@ -64,6 +66,7 @@ class Draws:
     correlation: FloatArray
     sigma: FloatArray
     u: FloatArray | None = None
+    thresholds: FloatArray | None = None
 
     @property
     def Lambda(self) -> FloatArray:  # noqa: N802
@@ -78,7 +81,10 @@ class Draws:
             self.sd.reshape(-1, q),
             self.correlation.reshape(-1, q, q),
             self.sigma.reshape(-1),
-            None if self.u is None else self.u.reshape(-1, *self.u.shape[-2:]),
+            *(
+                None if each is None else each.reshape(-1, each.shape[-1])
+                for each in (self.u, self.thresholds)
+            ),
         )
 
 

@@ -175,12 +175,7 @@ def one_factor_problems(design: Design, *, engine: str) -> list[Problem]:
     The reasons of `gaussian_problems`; no random term; several grouping factors; one group; a coefficient
     that varies twice.
     """
-    return [*gaussian_problems(design, engine=engine), *grouping_problems(design, engine=engine)]
-
-
-def grouping_problems(design: Design, *, engine: str) -> list[Problem]:
-    """Reasons of `one_factor_problems` that lie in the random part, whatever the family."""
-    problems: list[Problem] = []
+    problems = gaussian_problems(design, engine=engine)
     where = design.formula
     factors = list(dict.fromkeys(term.group for term in design.random))
     if not factors:
