@@ -31,11 +31,12 @@ def effects_of(
 ) -> FloatArray:  # pragma: no cover
     """Random effects b (J, q) from what is sampled."""
     b = u.copy()
-    for row in range(starts.shape[0]):
-        if centred[row] == 0:
-            b[:, row] = 0.0
-            for col in range(starts[row], row + 1):
-                b[:, row] += Lambda[row, col] * u[:, col]
+    for j in range(u.shape[0]):
+        for row in range(u.shape[1]):
+            if centred[row] == 0:
+                b[j, row] = 0.0
+                for col in range(starts[row], row + 1):
+                    b[j, row] += Lambda[row, col] * u[j, col]
     return b
 
 
@@ -65,13 +66,14 @@ def effects_density(  # noqa: PLR0917
     J, q = u.shape
     total, d_u = -0.5 * LOG_2PI * J * q, np.zeros((J, q))
     w, v = np.zeros(q), np.zeros(q)
-    for at in np.flatnonzero(centred):
-        total -= J * log(Lambda[at, at])
-        d_Lambda[at, at] -= J / Lambda[at, at]
+    for at in range(q):
+        if centred[at] == 1:
+            total -= J * log(Lambda[at, at])
+            d_Lambda[at, at] -= J / Lambda[at, at]
     for j in range(J):
         standardise(u[j], Lambda, starts, centred, w)
-        total -= 0.5 * (w * w).sum()
         for row in range(q - 1, -1, -1):
+            total -= 0.5 * w[row] * w[row]
             if centred[row] == 1:
                 v[row] = w[row]
                 for k in range(row + 1, q):
