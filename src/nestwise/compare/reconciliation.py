@@ -15,7 +15,6 @@ import numpy as np
 from nestwise.arrays import FloatArray
 from nestwise.compare import reasons
 from nestwise.compare.attenuation import factor, rule_of_thumb
-from nestwise.compare.disagreement import influences
 from nestwise.compare.dropout import dropout_model
 from nestwise.compare.effects import Effects, refuse_irreconcilable
 from nestwise.compare.integrated import Integrated, integrated
@@ -114,6 +113,8 @@ def reconcile(pair: Pair, rows: StandardRows, grid: Grid) -> list[Row]:
 def _errors_of_differences(pair: Pair, found: Integrated) -> FloatArray:
     """Standard errors of marginal less integrated; those of the marginal coefficients where unknown."""
     points = int(dict(pair.record.get("optimisation") or {}).get("points") or 1)
+    from nestwise.compare.disagreement import influences  # compiled code: slow to import
+
     known = influences(pair.design, pair.model, pair.conditional, found, points)
     if known is not None:
         return known.std_error

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from scipy import optimize
 
 from nestwise.arrays import FloatArray
 from nestwise.errors import Problem, Refusal
@@ -163,7 +162,9 @@ def _between(y: FloatArray, s: FloatArray, *, reml: bool) -> float:
     rises, falls = _slope(low, y, s, reml=reml) > 0, _slope(high, y, s, reml=reml) < 0
     if not (rises and falls):
         return size * float(grid[best])  # 0, or a second top nearer than the grid can tell
-    return size * float(optimize.brentq(lambda tau: _slope(tau, y, s, reml=reml), low, high, xtol=1e-15))
+    from scipy.optimize import brentq
+
+    return size * float(brentq(lambda tau: _slope(tau, y, s, reml=reml), low, high, xtol=1e-15))
 
 
 def shrinkage_table(labels: Sequence[str], y: FloatArray, s: FloatArray) -> pl.DataFrame:
