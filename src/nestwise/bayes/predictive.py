@@ -141,7 +141,7 @@ def prior_draws(
     *,
     categories: int = 0,
 ) -> Draws:
-    """Draws of the parameters from their priors in standard units, (S, ...); of ordinal ones thresholds too."""
+    """Draws of the parameters from their priors in standard units, (S, ...), thresholds included."""
     by = {
         name: [row for row in priors if row.component == name] for name in ("fixed", "sd", "cor", "residual")
     }
