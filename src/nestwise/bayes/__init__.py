@@ -12,5 +12,6 @@ In reading order:
 - `generalised`: outcomes that are not Gaussian, whose random effects are sampled, all at once.
 - `row_densities`, `given_effects`: their likelihood given the effects.
 - `layout`, `generalised_model`: in which form the effects are sampled, and the model around it.
-- `generalised_table`, `generalised_predictive`: their draws as tables, replicates and rows left out.
+- `generalised_table`, `generalised_predictive`: their draws as tables, replicates and rows left out;
+  `new_groups`: whole groups left out.
 """

@@ -28,6 +28,7 @@ from nestwise.bayes.generalised_table import (
     worst_effects,
 )
 from nestwise.bayes.layout import effects_of_factors
+from nestwise.bayes.new_groups import group_log_densities, leave_one_new_group_out
 from nestwise.bayes.priors import prior_records
 from nestwise.bayes.sensitivity import log_prior, sensitivity_checks, sensitivity_records
 from nestwise.bayes.units import Draws
@@ -179,7 +180,11 @@ def _record(
 ) -> dict[str, Any]:
     design, names = sampled.design, (sampled.design.study, sampled.design.model, "pymc")
     draws, b = home
-    chosen, density = rows_log_density(design, draws, b)
+    at_rows, density = rows_log_density(design, draws, b)
+    groups = group_log_densities(design, draws)
+    # Where they can be, random effects are integrated out of what is scaled: the priors' own share is then
+    # not mixed with that of the law between groups.
+    chosen, parts = (at_rows, density) if groups is None else groups
     standard = replace(posterior.standard.flat(), u=None)
     forms = zip(sampled.structure.random, sampled.layout.centred.tolist(), strict=True)
     return {
@@ -199,9 +204,9 @@ def _record(
             posterior.parameters,
             {name: values.reshape(-1)[chosen] for name, values in posterior.columns.items()},
             log_prior(sampled.structure, sampled.standard_priors, standard)[chosen],
-            density.sum(axis=1),
+            parts.sum(axis=1),
         ),
         "loo": leave_one_row_out(design, density),
-        "loo_group": None,
+        "loo_group": None if groups is None else leave_one_new_group_out(design, groups[1]),
         "prior_predictive": prior_replicates(sampled, seed_for(seed, *names, "prior predictive")),
     }

@@ -11,7 +11,7 @@ import numpy as np
 from nestwise.arrays import FloatArray, IntArray
 from nestwise.bayes.effects import spaced
 from nestwise.bayes.generalised_model import Sampled, auxiliary, to_link
-from nestwise.bayes.loo import PARETO_K
+from nestwise.bayes.loo import left_out
 from nestwise.bayes.predictive import (
     CURVE_POINTS,
     CURVES,
@@ -170,21 +170,6 @@ def leave_one_row_out(design: Design, values: FloatArray) -> dict[str, Any]:
     dict
         As `loo.leave_one_group_out`; `rows_above_limit` are row numbers of the source.
     """
-    from arviz_stats.base import array_stats
-    from scipy.special import logsumexp
-
-    density = np.ascontiguousarray(values.T)
-    weights, k = array_stats.psislw(density, axis=-1)  # of the log likelihood: it changes the sign
-    pointwise = logsumexp(weights + density, axis=1)
-    inside = logsumexp(density, axis=1) - np.log(values.shape[0])
-    finite = k[np.isfinite(k)]
-    return {
-        "unit": "a new row of a known group",
-        "elpd": float(pointwise.sum()),
-        "se": float(np.sqrt(pointwise.size * pointwise.var(ddof=1))),
-        "p": float((inside - pointwise).sum()),
-        "draws": int(values.shape[0]),
-        "pareto_k_max": float(finite.max()) if finite.size else None,
-        "limit": PARETO_K,
-        "rows_above_limit": [int(row) for row in design.rows[~(k <= PARETO_K)]],
-    }
+    found, bad = left_out(values)
+    above = [int(row) for row in design.rows[bad]]
+    return {"unit": "a new row of a known group"} | found | {"rows_above_limit": above}

@@ -82,13 +82,14 @@ def binomial(code: int, y: float, m: float, eta: float) -> tuple[float, float]: 
 def interval(code: int, a: float, b: float) -> tuple[float, float, float]:  # pragma: no cover
     """``log [F(a) - F(b)]`` for a > b, which may be infinite, with its derivatives by a and by b."""
     if code == 7:
-        if b > 0:  # on the side of zero where nothing cancels
-            value, by_b, by_a = interval(7, -b, -a)
-            return value, -by_a, -by_b
-        value = log_normal_cdf(a)[0] if a < np.inf else 0.0
-        if b > -np.inf:
-            value += log1p(-exp(log_normal_cdf(b)[0] - value))
-        return value, exp(-0.5 * (a * a + LOG_2PI) - value), -exp(-0.5 * (b * b + LOG_2PI) - value)
+        # No recursion: machine code that calls itself cannot be loaded from the cache of its callers.
+        mirrored = b > 0  # on the side of zero where nothing cancels
+        upper, lower = (-b, -a) if mirrored else (a, b)
+        value = log_normal_cdf(upper)[0] if upper < np.inf else 0.0
+        if lower > -np.inf:
+            value += log1p(-exp(log_normal_cdf(lower)[0] - value))
+        by_a, by_b = exp(-0.5 * (a * a + LOG_2PI) - value), -exp(-0.5 * (b * b + LOG_2PI) - value)
+        return value, by_a, by_b
     # F(a) - F(b) = F(a) [1 - F(b)] [1 - exp(b - a)]
     small_a, small_b = exp(-abs(a)), exp(-abs(b))
     above = (small_a if a >= 0 else 1.0) / (1 + small_a)
