@@ -107,7 +107,7 @@ def conditional_effects(
         names = [*cuts, *fixed]
         covariance = np.array(table["values"], dtype=float)[np.ix_(at, at)]
         return Effects(
-            **_identity(fit, design), names=tuple(names), beta=_values(estimates, names),
+            **fit_identity(fit, design), names=tuple(names), beta=_values(estimates, names),
             covariance=covariance, df=None, Sigma=np.array(record["Sigma"], dtype=float), places=places,
         )  # fmt: skip
     table = record.get("fixed_covariance")
@@ -116,7 +116,7 @@ def conditional_effects(
         raise Refusal(Problem(problem, "reconciliation", "fit the model by lmm as well"))
     names = list(table["names"])
     return Effects(
-        **_identity(fit, design), names=tuple(names), beta=_values(estimates, names),
+        **fit_identity(fit, design), names=tuple(names), beta=_values(estimates, names),
         covariance=np.array(table["values"], dtype=float), df=None, Sigma=np.empty((0, 0)),
     )  # fmt: skip
 
@@ -127,13 +127,14 @@ def marginal_effects(
     """The answer of estimating equations, from what a fit left; parameters as `conditional_effects`."""
     names = list(record["terms"])
     return Effects(
-        **_identity(fit, design), names=tuple(names), beta=_values(estimates, names),
+        **fit_identity(fit, design), names=tuple(names), beta=_values(estimates, names),
         covariance=np.array(record["covariance"], dtype=float), df=record["variance"]["df"],
         Sigma=np.empty((0, 0)),
     )  # fmt: skip
 
 
-def _identity(fit: Mapping[str, Any], design: Design) -> dict[str, Any]:
+def fit_identity(fit: Mapping[str, Any], design: Design) -> dict[str, Any]:
+    """The fields of `Effects` that say which fit it is."""
     same = {key: fit[key] for key in ("model", "engine", "method", "status", "analysis_hash", "n_obs")}
     return same | {"link": design.link}
 

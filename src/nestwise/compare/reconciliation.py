@@ -138,16 +138,16 @@ def _coefficients(pair: Pair, found: Integrated, shared: Sequence[str], errors: 
     rule = rule_of_thumb(pair.design.link, found.variance)
     for name in shared:
         i, j = conditional.names.index(name), marginal.names.index(name)
-        one = _wald(conditional.beta[i], conditional.std_error[i], conditional.df, pair.level)
-        middle = _wald(found.beta[i], found.std_error[i], conditional.df, pair.level)
-        other = _wald(marginal.beta[j], marginal.std_error[j], marginal.df, pair.level)
+        one = wald(conditional.beta[i], conditional.std_error[i], conditional.df, pair.level)
+        middle = wald(found.beta[i], found.std_error[i], conditional.df, pair.level)
+        other = wald(marginal.beta[j], marginal.std_error[j], marginal.df, pair.level)
         left = float(marginal.beta[j] - found.beta[i])
         in_se = left / float(errors[i]) if errors[i] > 0 else None
         # Under a logarithm the intercept is shifted, not shrunk: a ratio would say nothing.
         moved = name == INTERCEPT and pair.design.link == "log"
         yield {
             "kind": "coefficient", "term": name, "scale": _scale(pair, name),
-            **_three(one, middle, other), "level": pair.level,
+            **three_answers(one, middle, other), "level": pair.level,
             "attenuation": None if moved else _attenuation(conditional, found, i),
             "attenuation_rule": None if moved else rule,
             "left": left, "left_se": float(errors[i]), "left_in_se": in_se,
@@ -165,12 +165,14 @@ def _attenuation(conditional: Effects, found: Integrated, i: int) -> float | Non
     return factor(found.beta[i], conditional.beta[i], conditional.std_error[i])
 
 
-def _wald(value: float, error: float, df: float | None, level: float) -> Quantified:
+def wald(value: float, error: float, df: float | None, level: float) -> Quantified:
+    """An estimate with its Wald interval."""
     half = quantile(df, level) * float(error)
     return Quantified(float(value), float(error), float(value) - half, float(value) + half)
 
 
-def _three(conditional: Quantified, middle: Quantified, marginal: Quantified) -> Row:
+def three_answers(conditional: Quantified, middle: Quantified, marginal: Quantified) -> Row:
+    """The columns `conditional`, `integrated` and `marginal` of a row."""
     named = {"conditional": conditional, "integrated": middle, "marginal": marginal}
     return {
         f"{name}{part}": value
@@ -240,9 +242,14 @@ def _row(
     middle, marginal = three[1], three[2]
     known = middle is not NOTHING and marginal is not NOTHING
     left = marginal.estimate - middle.estimate if known else None  # type: ignore[operator]
-    return {"kind": kind, "scale": scale, "x": at[0], "by": at[1], "left": left, "level": level} | _three(
-        *three
-    )
+    return {
+        "kind": kind,
+        "scale": scale,
+        "x": at[0],
+        "by": at[1],
+        "left": left,
+        "level": level,
+    } | three_answers(*three)
 
 
 def _reasons(

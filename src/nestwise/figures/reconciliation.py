@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import polars as pl
 
+from nestwise.compare.reading import by_likelihood_and_posterior
 from nestwise.diagnose.rows import analysis_rows
 from nestwise.figures.drawing import Drawing, Wording
 from nestwise.figures.effects import three_effects
@@ -29,7 +30,7 @@ def reconciliation_plan(
     wording : Wording
         Names and units.
     """
-    rows = inputs.reconciliation.filter(pl.col("model") == model)
+    rows, _ = by_likelihood_and_posterior(inputs.reconciliation.filter(pl.col("model") == model))
     coefficients = rows.filter(pl.col("kind") == "coefficient")
     if coefficients.height == 0:
         return {}

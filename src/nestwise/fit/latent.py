@@ -38,16 +38,31 @@ def residual_variance(design: Design, solution: GlmmSolution, fixed: FloatArray)
     fixed : ndarray (n,)
         Linear predictor of the fixed effects, of whose rows the average stands for the typical one.
     """
+    between = float((design.Z @ solution.Sigma * design.Z).sum(axis=1).mean())
+    aux = float(solution.aux[0]) if solution.aux.size else 0.0
+    return row_variance(design.family, design.link, float(fixed.mean()) + between / 2, aux)
+
+
+def row_variance(family: str, link: str, typical: float, aux: float) -> float:
+    """Variance of a row on the scale of the link, given all effects.
+
+    Parameters
+    ----------
+    family, link : str
+        Of the outcome.
+    typical : float
+        Logarithm of the typical mean of a count: average of the fixed part plus half the variance between.
+    aux : float
+        Log dispersion, if the family has one.
+    """
     from scipy.special import polygamma
 
-    if design.family in ("binomial", "ordinal"):
-        return LATENT[design.link]
-    if design.family == "gamma":
-        return float(polygamma(1, exp(float(solution.aux[0]))))
-    between = (design.Z @ solution.Sigma * design.Z).sum(axis=1).mean()
-    typical = exp(float(fixed.mean()) + float(between) / 2)
-    size = exp(-float(solution.aux[0])) if design.family == "negative_binomial" else 0.0
-    return log(1 + 1 / typical + size)
+    if family in ("binomial", "ordinal"):
+        return LATENT[link]
+    if family == "gamma":
+        return float(polygamma(1, exp(aux)))
+    size = exp(-aux) if family == "negative_binomial" else 0.0
+    return log(1 + exp(-typical) + size)
 
 
 def latent_rows(

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from nestwise.compare.reading import noun
+from nestwise.compare.reading import by_likelihood_and_posterior, noun
 from nestwise.config.study import Study
 from nestwise.names import plural, several
 from nestwise.numbers import NOTHING, decimals_for, fixed, interval, percent
@@ -82,13 +82,15 @@ def _lead(record: ReportRecord) -> str:
 
 
 def _one_model(record: ReportRecord, model: str, part: pl.DataFrame) -> list[Block]:
-    refused = part.filter(pl.col("kind") == "refused")
+    part, drawn = by_likelihood_and_posterior(part)
+    refused = pl.concat([part, drawn]).filter(pl.col("kind") == "refused")
     blocks: list[Block] = [Note(str(reason), "attention") for reason in refused["reason"]]
     outcome = outcome_of(record, model)
     rows = part.filter(pl.col("kind") == "coefficient").to_dicts()
     if not rows:
         return blocks
     blocks += [Text(_plain_words(record, model, rows, outcome)), _coefficients(model, rows, outcome)]
+    blocks += _posterior(model, drawn, outcome)
     blocks += figures(record.pictures_of("three_effects", "trajectories", model=model))
     blocks += _standardised(model, part)
     reasons = _reasons(part)
@@ -188,6 +190,35 @@ def _coefficients(model: str, rows: Sequence[Row], outcome: Outcome) -> Table:
     )
 
 
+def _posterior(model: str, drawn: pl.DataFrame, outcome: Outcome) -> list[Block]:
+    """The first two answers by draws of the posterior, and the contrasts of the arms by them."""
+    rows = drawn.filter(pl.col("kind") == "coefficient").to_dicts()
+    if not rows:
+        return []
+    ratio = outcome.ratio is not None
+    made = [
+        cells(
+            row["term"],
+            *(_answer(row, name, ratio=ratio) for name in ANSWERS[:2]),
+            fixed(row["attenuation"], 2),
+        )
+        for row in rows
+    ]
+    table = Table(
+        caption=f"`{model}` by its posterior: each {outcome.ratio or 'coefficient'} with its "
+        f"{percent(rows[0]['level'])} interval",
+        head=("Term", "Typical group", "Averaged over groups", "Attenuation"),
+        rows=tuple(made),
+        align="lrrr",
+        note="Every draw of the posterior is averaged over the groups by itself: medians and equal-tailed "
+        "intervals, with no delta method in between.",
+    )
+    contrasts = drawn.filter(pl.col("kind").is_in(["difference", "ratio"]) & pl.col("x").is_null())
+    caption = f"`{model}` by its posterior: everybody in one arm, against everybody in the other"
+    tables = [table, *([_means_table(caption, contrasts, "Intervals by draws")] if contrasts.height else [])]
+    return [Fold("The same by the posterior", tuple(tables))]
+
+
 def _answer(row: Row, name: str, *, ratio: bool) -> Cell:
     value, low, high = (row[f"{name}{part}"] for part in ("", "_lower", "_upper"))
     if ratio:
@@ -212,7 +243,7 @@ def _standardised(model: str, part: pl.DataFrame) -> list[Block]:
     return blocks
 
 
-def _means_table(caption: str, rows: pl.DataFrame) -> Table:
+def _means_table(caption: str, rows: pl.DataFrame, by: str = "Intervals by the delta method") -> Table:
     made = []
     for row in rows.to_dicts():
         what = str(row["scale"]).replace("_", " ")
@@ -226,7 +257,7 @@ def _means_table(caption: str, rows: pl.DataFrame) -> Table:
         align="lrrrr",
         note="Standardisation (g-computation): every row is given the arm and the time, and predictions "
         "are averaged; "
-        "where times are set, every group counts once. Intervals by the delta method.",
+        f"where times are set, every group counts once. {by}.",
     )
 
 
