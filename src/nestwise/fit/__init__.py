@@ -11,7 +11,7 @@ In reading order:
   `working_correlation`, `autoregression`: their clusters, means, variances and correlations;
   `gee_solution`, `gee_variance`: estimating equations and the covariances of their solution;
   `gee_refusals`, `gee_diagnostics`, `gee_table`: what has no answer, checks and influence, tidy rows.
-- `pooled`, `unpooled`: complete and no pooling.
+- `pooled`, `pooled_glm`, `unpooled`: complete and no pooling.
 - `state`, `ladder`, `quantities`: a maximised likelihood and its verdict, simpler models of a singular fit,
   the tidy rows.
 - `refusals`: what cannot be answered, said before any work is done.
