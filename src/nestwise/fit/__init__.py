@@ -13,7 +13,7 @@ In reading order:
   `ordinal_gee`, `ordinal_association`: cumulative models of ordinal outcomes, how their rows go together;
   `gee_refusals`, `gee_diagnostics`, `gee_table`: what has no answer, checks and influence, tidy rows of a
   solved `marginal_model`.
-- `pooled`, `unpooled`: complete and no pooling.
+- `pooled`, `pooled_glm`, `unpooled`: complete and no pooling.
 - `state`, `ladder`, `quantities`: a maximised likelihood and its verdict, simpler models of a singular fit,
   the tidy rows.
 - `refusals`: what cannot be answered, said before any work is done.

@@ -13,7 +13,7 @@ from nestwise.report.covariance import kind_and_place
 from nestwise.vocabulary import INTERCEPT
 
 ENGINES = {
-    "pooled": "Complete pooling (OLS)",
+    "pooled": "Complete pooling",
     "unpooled": "No pooling",
     "lmm": "Likelihood (lmm)",
     "glmm": "Likelihood (glmm)",

@@ -118,8 +118,8 @@ def _by_engine(record: ReportRecord) -> dict[str, str]:
     }
     return {
         "pooled": (
-            "Complete pooling is ordinary least squares on all rows, with standard errors robust to "
-            "clustering "
+            "Complete pooling takes all rows together, by least squares or, where the outcome is not "
+            "Gaussian, by a generalised linear model, with standard errors robust to clustering "
             f"({methods.get('pooled', '')})."
         ),
         "unpooled": (
