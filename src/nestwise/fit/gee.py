@@ -19,6 +19,7 @@ from nestwise.config.study import MarginalVariance, WorkingCorrelation
 from nestwise.design.record import Design
 from nestwise.fit.gee_diagnostics import cluster_influence, criteria, gee_checks
 from nestwise.fit.gee_refusals import gee_problems
+from nestwise.fit.gee_search import indistinct
 from nestwise.fit.gee_table import criteria_rows, fixed_rows, ratio_rows, wald_tests, working_rows
 from nestwise.fit.gee_variance import (
     FEW_CLUSTERS,
@@ -120,10 +121,13 @@ def _small(model: MarginalModel) -> bool:
 
 
 def _scores(model: MarginalModel, kind: MarginalVariance) -> GeeScores:
-    return scores_of(
-        (model.D, model.r), model.data.T, model.layout.clusters, model.state.phi,
-        indicators=model.indicators, with_information=_small(model) or kind in {"KC", "MD", "FG"},
-    )  # fmt: skip
+    try:
+        return scores_of(
+            (model.D, model.r), model.data.T, model.layout.clusters, model.state.phi,
+            indicators=model.indicators, with_information=_small(model) or kind in {"KC", "MD", "FG"},
+        )  # fmt: skip
+    except np.linalg.LinAlgError:
+        raise indistinct(model.named.formula) from None
 
 
 def _n_parameters(model: MarginalModel) -> int:

@@ -152,12 +152,16 @@ def _direction(equations: Equations, state: GeeState) -> tuple[FloatArray, float
     try:
         L = np.linalg.cholesky(S)
     except np.linalg.LinAlgError:
-        what = "the fixed effects cannot be told apart where the outcome varies"
-        way_out = "leave predictors out, or merge rare levels"
-        raise Refusal(Problem(what, equations.formula, way_out)) from None
+        raise indistinct(equations.formula) from None
     white = np.linalg.solve(L, D @ r)
     size = float(np.linalg.norm(white)) / np.sqrt(state.phi) if state.phi > 0 else 0.0
     return np.linalg.solve(L.T, white), size
+
+
+def indistinct(formula: str) -> Refusal:
+    """What to raise where the columns lose their rank under the working weights."""
+    what = "the fixed effects cannot be told apart where the outcome varies"
+    return Refusal(Problem(what, formula, "leave predictors out, or merge rare levels"))
 
 
 def _possible_step(equations: Equations, gamma: FloatArray, direction: FloatArray) -> GeeState | None:

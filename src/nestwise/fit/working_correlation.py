@@ -28,6 +28,7 @@ from nestwise.fit.cluster_layout import Blocks, ClusterLayout
 
 MARGIN = 1e-3
 """Smallest share of the variance that a working correlation must leave in any direction."""
+LINEAR = ("exchangeable", "unstructured", "m_dependent")
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,9 @@ class Working:
 
     def inside(self, alpha: FloatArray) -> tuple[FloatArray, bool]:
         """The parameters, pulled towards independence until the margin is kept; whether they were pulled."""
+        if self.structure in LINEAR:  # the margin is the least eigenvalue of I + B(alpha): B may be so long
+            least = self.margin(alpha)
+            return (alpha, False) if least >= MARGIN else (alpha * (1 - MARGIN) / (1 - least), True)
         held, pulled = alpha, False
         while alpha.size and self.margin(held) < MARGIN:
             held, pulled = 0.97 * held, True

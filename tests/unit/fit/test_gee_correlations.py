@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from nestwise.fit.cluster_layout import cluster_layout
+from nestwise.fit.gee import fit_gee
 from nestwise.fit.gee_solution import gee_data, solve_gee
 from nestwise.fit.marginal_families import LINKS_OF
 from nestwise.fit.working_correlation import working_correlation
+from nestwise.results import Status
 
 STRUCTURES = ("independence", "exchangeable", "ar1", "unstructured", "m_dependent", "nested")
 LINKS = [(family, link) for family, links in LINKS_OF.items() for link in links]
@@ -92,6 +94,18 @@ def test_the_size_of_a_negative_binomial_has_the_highest_likelihood(marginal_stu
     h = 1e-4 * state.size
     assert likelihood(state.size + h) < best
     assert likelihood(state.size - h) < best
+
+
+def test_counts_that_vary_no_more_than_poissons_have_no_size_and_poissons_answer(marginal_study):
+    design = marginal_study("poisson", "log")
+    even = replace(design, y=np.round(np.exp(design.X @ [1.0, 0.05, -0.05])), family="negative_binomial")
+    fit, poisson = fit_gee(even), fit_gee(replace(even, family="poisson"))
+    assert fit.status == Status.SINGULAR
+    assert "use family poisson" in fit.reason
+    assert not any(row.term == "size" for row in fit.estimates)
+    for row, same in zip(fit.estimates[:3], poisson.estimates[:3], strict=True):
+        assert row.estimate == pytest.approx(same.estimate, abs=1e-9)
+        assert row.std_error == pytest.approx(same.std_error, rel=1e-8)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)

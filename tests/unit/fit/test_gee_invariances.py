@@ -89,3 +89,53 @@ def test_successes_of_trials_are_rows_of_single_trials(marginal_study):
         for row, same in zip(one.estimates[:3], other.estimates[:3], strict=True):
             assert row.estimate == pytest.approx(same.estimate, abs=1e-9)
             assert row.std_error == pytest.approx(same.std_error, rel=1e-7)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_clusters_weighted_by_whole_numbers_are_clusters_seen_so_often(marginal_study, structure):
+    """The weights of selection count rows, in the equations and in the moments."""
+    design = marginal_study("binomial", "logit", structure)
+    codes, n = design.random[0].codes, np.arange(design.n)
+    times = 1 + codes % 3
+    rows = np.repeat(n, times)
+    copy = np.concatenate([np.arange(k) for k in times])
+
+    def again(term):
+        code = term.codes[rows] * 3 + copy
+        labels = tuple(map(str, range(3 * len(term.labels))))
+        return replace(term, codes=code, labels=labels, Z=term.Z[rows])
+
+    occasions = design.occasions
+    seen = replace(
+        design,
+        y=design.y[rows],
+        X=design.X[rows],
+        trials=design.trials[rows],
+        rows=np.arange(rows.size),
+        random=tuple(again(term) for term in design.random),
+        occasions=None if occasions is None else replace(occasions, visits=occasions.visits[rows]),
+    )
+    one = fit_gee(design, structure, 2, variance="model", selection=times.astype(float))
+    other = fit_gee(seen, structure, 2, variance="model")
+    names = ("fixed", "residual")
+    for row, same in zip(one.estimates, other.estimates, strict=True):
+        if row.component in names:
+            assert row.estimate == pytest.approx(same.estimate, rel=1e-7, abs=1e-9)
+            if row.std_error is not None:
+                assert row.std_error == pytest.approx(same.std_error, rel=1e-7)
+    assert any("taken for known" in warning for warning in one.warnings)
+
+
+def test_relabelled_arms_change_the_sign_and_nothing_else(marginal_study):
+    design = marginal_study()
+    arm = (design.X[:, 2] > 0).astype(float)
+    one, other = (
+        fit_gee(replace(design, X=np.column_stack([design.X[:, :2], each]))) for each in (arm, 1 - arm)
+    )
+    row, same = one.estimates[2], other.estimates[2]
+    assert row.estimate == pytest.approx(-same.estimate, rel=1e-8)
+    assert row.std_error == pytest.approx(same.std_error, rel=1e-8)
+    found = {row.term: row.estimate for row in other.estimates if row.component != "fixed"}
+    for each in one.estimates:
+        if each.term in ("alpha", "phi", "qic", "cic"):
+            assert each.estimate == pytest.approx(found[each.term], rel=1e-8)

@@ -87,6 +87,26 @@ def test_two_rows_at_one_visit_and_visits_never_seen_together_are_refused(margin
 
 
 @pytest.mark.parametrize(
+    ("weights", "structure", "said"),
+    [
+        (lambda n: np.ones(n - 1), "independence", "140 of them for 141 rows"),
+        (lambda n: np.arange(n) - 1.0, "independence", "positive numbers in 2 rows"),
+        (
+            lambda n: np.where(np.arange(n) == 5, np.nan, 1),
+            "independence",
+            "positive numbers in row 6",
+        ),
+        (lambda n: 1.0 + np.arange(n), "exchangeable", "differ inside g, and exchangeable"),
+    ],
+)
+def test_weights_of_selection_that_are_none_are_refused(marginal_study, weights, structure, said):
+    design = marginal_study()
+    with pytest.raises(Refusal, match=said) as caught:
+        fit_gee(design, structure, selection=weights(design.n))
+    assert all(problem.way_out for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize(
     ("structure", "n", "visits", "said"),
     [
         ("unstructured", 300, 300, "300 different values, each a visit of its own"),
