@@ -103,7 +103,7 @@ def _marginal(
         return []
     rows = [row for row in coefficients(record, model, str(marginal["engine"])) if row["term"] != INTERCEPT]
     one = plural(group_noun(record, model, str(marginal["engine"])))
-    if conditional is not None:
+    if conditional is not None and record.study.missing.arm is not None:
         beside = coefficients(record, model, str(conditional["engine"]))
         best = telling(beside, record.study)
         rows = [row for row in rows if best is not None and row["term"] == best["term"]] or rows
