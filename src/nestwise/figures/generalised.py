@@ -79,8 +79,9 @@ def binary_plan(inputs: FigureInputs, tables: ModelTables, wording: Wording, gro
 
 
 def _labels(inputs: FigureInputs, group: str) -> list[str]:
-    """Labels of a grouping factor: from the table of groups, else as the data set has them."""
-    known = inputs.groups.filter(pl.col("group") == group)["label"].unique().to_list()
+    """Labels of a grouping factor: from the tables of groups or of clusters, else those of its column."""
+    tables = (inputs.groups, inputs.influence)
+    known = [label for each in tables for label in each.filter(pl.col("group") == group)["label"].unique()]
     if known or group not in inputs.dataset.frame.collect_schema():
         return known
     found = inputs.dataset.frame.select(pl.col(group).cast(pl.String).unique().drop_nulls()).collect()

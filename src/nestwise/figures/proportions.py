@@ -20,6 +20,7 @@ from nestwise.figures.drawing import (
     plain,
 )
 from nestwise.figures.means import LINES, MARKERS, MOST_LINES
+from nestwise.figures.pooling import size_axis
 from nestwise.figures.theme import new_figure, quiet
 from nestwise.names import counted
 from nestwise.numbers import percent
@@ -201,13 +202,15 @@ def proportions_by_group(rows: pl.DataFrame, wording: Wording, *, group: str, le
         edgecolor=NO.color, linewidths=1.0, label="a group", rasterized=shown.height > RASTER,
     )  # fmt: skip
     _name_outside(axes, table.filter(pl.Series(outside)), overall)
-    axes.set_xlabel(f"rows of the {wording.group(group)}")
+    axes.set_xlabel(f"rows of the {wording.group(group)} (log scale)")
+    size_axis(axes, n)
     axes.set_ylabel(wording.axis(wording.outcome))
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3)
     quiet(axes, "y")
     name = wording.group(group)
     caption = (
-        f"Share of {wording.name(wording.outcome)} in each {name} against its number of rows; overall "
+        f"Share of rows with {wording.name(wording.outcome)} in each {name} against its number of rows; "
+        f"overall "
         f"{percent(overall)}. The band holds at least {level:.0%} of groups that differ by luck alone: "
         f"{int(outside.sum())} of {counted(table.height, name)} are outside it, where at most "
         f"{round((1 - level) * table.height)} or so would be if all were alike. Small groups scatter most "
@@ -224,8 +227,6 @@ def _funnel(axes: Axes, overall: float, n: FloatArray, level: float) -> None:
     name = f"luck alone, {level:.0%}"
     axes.fill_between(sizes, lower, upper, color=MUTED, alpha=0.15, linewidth=0, label=name)
     axes.axhline(overall, color=COMPLETE.color, linewidth=1.4, label="all groups")
-    if n.max() > 20 * n.min():
-        axes.set_xscale("log")
     axes.set_ylim(-0.03, 1.03)
 
 

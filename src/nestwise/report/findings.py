@@ -32,6 +32,8 @@ from nestwise.vocabulary import INTERCEPT
 MOST_TERMS = 4
 NOTHING = 1e-4
 """A standard deviation on the scale of the link below this is none."""
+ALMOST_ALL = 0.985
+"""Share of an effect that averaging keeps where groups hardly differ."""
 HUGE = 1000.0
 """A ratio beyond this is said to be beyond it."""
 ALARMS = ("overdispersion", "zero_inflation", "constant_groups", "quadrature_points")
@@ -103,7 +105,7 @@ def _marginal(
         return []
     rows = [row for row in coefficients(record, model, str(marginal["engine"])) if row["term"] != INTERCEPT]
     one = plural(group_noun(record, model, str(marginal["engine"])))
-    if conditional is not None:
+    if conditional is not None and record.study.missing.arm is not None:
         beside = coefficients(record, model, str(conditional["engine"]))
         best = telling(beside, record.study)
         rows = [row for row in rows if best is not None and row["term"] == best["term"]] or rows
@@ -168,14 +170,24 @@ def _why(record: ReportRecord, model: str, outcome: Outcome) -> list[str]:
             record.study,
         )
         share = best["attenuation"] if best is not None else None
+        if share is not None and share > ALMOST_ALL:
+            text = f"The {one} hardly differ, so that one of them and their average are nearly the same"
+            return [f"{text}{_apart(apart)}"]
         kept = f"; of `{best['term']}` it keeps {percent(share)}" if best is not None and share else ""
         text = (
             f"The two differ because {one} differ: the average of their curves is flatter than the curve of "
             f"any one, which pulls the average effect towards none{kept}"
         )
-    if apart:
-        return [f"{text}. Beyond that, they differ in {several(apart)}: the reasons are tested below."]
-    return [f"{text}; beyond that, they agree."]
+    return [f"{text}{_apart(apart)}"]
+
+
+def _apart(terms: Sequence[str]) -> str:
+    """What is left when the difference of the targets is taken out."""
+    if terms:
+        return (
+            f". Beyond that, the two answers differ in {several(list(terms))}: the reasons are tested below."
+        )
+    return "; beyond that, they agree."
 
 
 def _between(record: ReportRecord, model: str, engine: str, outcome: Outcome) -> list[str]:

@@ -14,6 +14,7 @@ from nestwise.figures.calibration import (
     quantile_residuals,
 )
 from nestwise.figures.proportions import funnel, proportions_by_group, proportions_over_time, wilson
+from nestwise.figures.theme import svg
 
 
 def test_wilson_is_that_of_newcombe():
@@ -114,6 +115,7 @@ def test_many_times_are_put_into_bins(wording):
 
 def test_groups_that_differ_leave_the_funnel(wording, hostile):
     rows, _ = binary_rows(size=40, tau=1.5)
+
     drawing = proportions_by_group(
         rows.with_columns(label=pl.col("label").replace("g001", hostile)), wording, group="g"
     )
@@ -121,6 +123,10 @@ def test_groups_that_differ_leave_the_funnel(wording, hostile):
     count = int(drawing.caption.partition("luck alone: ")[2].split(" ")[0])
     assert count > 8  # three at most by luck
     assert "luck alone: 0 of 60" in alike.caption
+    uneven = proportions_by_group(
+        pl.concat([rows.filter(pl.col("x") < 2), rows.head(400)]), wording, group="g"
+    )
+    assert "mathdefault" not in svg(uneven.figure, name="funnel", title="Funnel")
     with pytest.raises(Refusal, match="fewer than three groups"):
         proportions_by_group(rows.head(40), wording, group="g")
 

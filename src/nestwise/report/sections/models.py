@@ -48,10 +48,11 @@ def models_section(record: ReportRecord) -> Section:
     number = len(record.models)
     lead = (
         f"{'One model was' if number == 1 else f'{count(number)} models were'} asked for. Each is shown as "
-        f"the "
-        "study file writes it and as equations: level 1 describes single rows, level 2 what differs between "
-        "groups."
+        "the study file writes it and as equations"
     )
+    mixed = any(_written(record, model)[0] for model in record.models)
+    levels = ": level 1 describes single rows, level 2 what differs between groups"
+    lead += f"{levels if mixed else ''}."
     if number == 1:
         lead = lead.replace("Each is shown", "It is shown")
     return Section("models", "Models", lead, tuple(blocks))
