@@ -106,11 +106,10 @@ def left_out(values: FloatArray) -> tuple[dict[str, Any], IntArray]:
     tuple
         `elpd` with `se`, `p`, `draws`, `pareto_k_max` and `limit`; places of the units above the limit.
     """
-    from arviz_stats.base import array_stats
     from scipy.special import logsumexp
 
     density = np.ascontiguousarray(values.T)
-    weights, k = array_stats.psislw(density, axis=-1)  # of the log likelihood: it changes the sign
+    weights, k = _smoothed(density)
     pointwise = logsumexp(weights + density, axis=1)
     inside = logsumexp(density, axis=1) - np.log(values.shape[0])
     finite = k[np.isfinite(k)]
@@ -123,6 +122,24 @@ def left_out(values: FloatArray) -> tuple[dict[str, Any], IntArray]:
         "limit": PARETO_K,
     }
     return found, np.flatnonzero(~(k <= PARETO_K))
+
+
+def _smoothed(density: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Log weights (units, draws) and Pareto k (units,) from log likelihoods, of which ArviZ changes the sign.
+
+    A unit that all draws foretell alike (with certainty, say) has no tail to smooth, which ArviZ refuses: its
+    weights are equal, and its k is minus infinity.
+    """
+    from arviz_stats.base import array_stats
+
+    try:
+        weights, k = array_stats.psislw(density, axis=-1)
+    except ValueError:
+        units = [_smoothed(row[None]) for row in density] if len(density) > 1 else []
+        if units:
+            return np.concatenate([each[0] for each in units]), np.concatenate([each[1] for each in units])
+        return np.full(density.shape, -np.log(density.shape[1])), np.full(len(density), -np.inf)
+    return np.asarray(weights), np.asarray(k)
 
 
 def _group_squares(design: Design, units: Units) -> FloatArray:
