@@ -12,6 +12,8 @@ FEW_GROUPS = 40
 """Below this many groups, variances between them and cluster-robust errors are uncertain: an alarm."""
 INTERCEPT = "(Intercept)"
 """The intercept as every table names it, after lme4."""
+THRESHOLD = "threshold"
+"""Scale of the coefficients of a reconciliation that stand in place of an intercept."""
 
 ESTIMATES: Schema = {
     "study": pl.String,
@@ -187,8 +189,9 @@ RECONCILIATION: Schema = {
 }
 """Conditional and marginal effects side by side, one row a quantity.
 
-`kind`: coefficient (`scale` link), mean, difference, ratio (of standardised means, at time `x` and level
-`by`; `x` is null where the rows keep their times), reason (why they may disagree, `term` its name), refused.
+`kind`: coefficient (`scale` link, or threshold), mean, difference, ratio (of standardised means, at time `x`
+and level `by`; of an ordinal outcome, probabilities of lying above the value that ends `term`; `x` is null
+where the rows keep their times), reason (why they may disagree, `term` its name), refused.
 `conditional` is of a typical group, `integrated` the same averaged over the groups, `marginal` by estimating
 equations; `left` is marginal less integrated."""
 

@@ -54,13 +54,19 @@ class Draws:
     correlation : ndarray (..., q, q)
         Lower Cholesky factor of their correlations.
     sigma : ndarray (...,)
-        Residual standard deviation.
+        Residual standard deviation; size or shape of outcomes that are not Gaussian, 1 without one.
+    u : ndarray (..., U) or None
+        Random effects as they are sampled, where they are, see `layout`.
+    thresholds : ndarray (..., C - 1) or None
+        Of an ordinal outcome, increasing.
     """
 
     beta: FloatArray
     sd: FloatArray
     correlation: FloatArray
     sigma: FloatArray
+    u: FloatArray | None = None
+    thresholds: FloatArray | None = None
 
     @property
     def Lambda(self) -> FloatArray:  # noqa: N802
@@ -75,6 +81,10 @@ class Draws:
             self.sd.reshape(-1, q),
             self.correlation.reshape(-1, q, q),
             self.sigma.reshape(-1),
+            *(
+                None if each is None else each.reshape(-1, each.shape[-1])
+                for each in (self.u, self.thresholds)
+            ),
         )
 
 
@@ -92,6 +102,11 @@ def units_of(design: Design) -> Units:
         y_center, y_scale = float(y.mean()), float(y.std(ddof=1))
     Z_scale = np.concatenate([_random_scale(term.Z) for term in design.random])
     return Units(y_center, y_scale, X_center, X_scale, Z_scale, intercept)
+
+
+def link_units(design: Design, center: float, scale: float) -> Units:
+    """Of a linear predictor around `center`, one unit of which is `scale` on the scale of the link."""
+    return replace(units_of(replace(design, offset=None)), y_center=center, y_scale=scale)
 
 
 def standard_products(products: CrossProducts, units: Units) -> CrossProducts:

@@ -20,7 +20,7 @@ DegreesOfFreedom = Literal[
 ]  # fmt: skip
 Sandwich = Literal["CR0", "CR1", "CR2", "CR3"]
 WorkingCorrelation = Literal[
-    "independence", "exchangeable", "ar1", "unstructured", "m_dependent", "nested"
+    "independence", "exchangeable", "ar1", "unstructured", "m_dependent", "nested", "global_odds_ratio"
 ]  # fmt: skip
 MarginalVariance = Literal["LZ", "KC", "MD", "FG", "MBN", "model"]
 

@@ -27,6 +27,8 @@ TITLES: Mapping[str, str] = MappingProxyType(
     {
         "spaghetti": "The raw data over time",
         "outcome_by_group": "The raw data by group",
+        "proportions_over_time": "Proportions over time",
+        "proportions_by_group": "Proportions of groups, and luck",
         "within_between": "Within groups and between groups",
         "missingness": "What is missing",
         "variance_partition": "Where the variance lies",
@@ -58,6 +60,8 @@ TITLES: Mapping[str, str] = MappingProxyType(
         "trace_rank": "The chains",
         "residual_vs_fitted": "Residuals against fitted values",
         "residual_qq": "Residuals against the normal distribution",
+        "binned_residuals": "Observed less expected, in bins",
+        "quantile_residual_qq": "Quantile residuals against the normal distribution",
         "random_effect_qq": "Group effects against the normal distribution",
     }
 )

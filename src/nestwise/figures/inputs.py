@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from nestwise.config.families import scale_name
 from nestwise.config.study import Study
 from nestwise.data.dataset import Dataset, worded
 from nestwise.diagnose.rows import analysis_rows
@@ -21,7 +22,7 @@ from nestwise.results import TABLES, empty
 from nestwise.storage import read_json
 from nestwise.vocabulary import INFLUENCE, INTERCEPT, MEANS, PROFILES, RECONCILIATION, SENSITIVITY
 
-MIXED = ("lmm", "pymc", "mixedlm")
+MIXED = ("lmm", "glmm", "pymc", "mixedlm")
 """Engines whose partial pooling is drawn, the preferred first."""
 
 
@@ -77,8 +78,18 @@ class FigureInputs:
         """Coverage of the intervals."""
         return self.config.compare.level
 
-    def wording(self, outcome: str) -> Wording:
-        """How the study calls things."""
+    def outcome_of(self, model: str) -> tuple[str, str]:
+        """Family and link of a model; Gaussian where nothing is known."""
+        design = self.designs.get(model, {})
+        family = str(design.get("family") or "gaussian")
+        return family, str(design.get("link") or "identity")
+
+    def generalised(self, model: str) -> bool:
+        """Whether the coefficients of a model are not on the scale of its outcome."""
+        return self.outcome_of(model) != ("gaussian", "identity")
+
+    def wording(self, outcome: str, model: str | None = None) -> Wording:
+        """How the study calls things, coefficients of a model with a link on the scale of the link."""
         variables = dict(self.dataset.variables)
         time = self.config.time
         if time is not None and time.unit and time.column in variables:
@@ -86,7 +97,8 @@ class FigureInputs:
             if known.unit is None:
                 variables[time.column] = replace(known, unit=time.unit)
         labels = {name: group.label for name, group in self.config.groups.items() if group.label}
-        return Wording(outcome, variables, labels, self.dataset.time)
+        scale = scale_name(*self.outcome_of(model)) if model and self.generalised(model) else None
+        return Wording(outcome, variables, labels, self.dataset.time, scale)
 
     def table(self, model: str, engine: str, name: str) -> pl.DataFrame:
         """`predictions` or `draws` of a fit; empty where there are none."""

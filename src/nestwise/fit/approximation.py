@@ -39,12 +39,17 @@ class Deviance:
         Nodes in each dimension; 1 with several factors.
     evaluations : int
         How often it was evaluated.
+    last_modes : ndarray (q, J) or None
+        Modes where it was evaluated last.
+    highest : tuple or None
+        Where the likelihood was highest so far, and what it gave there.
     """
 
     rows: Rows
     points: int
     evaluations: int = 0
     last_modes: FloatArray | None = field(default=None, repr=False)
+    highest: tuple[bytes, Found] | None = field(default=None, repr=False)
 
     def parts(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Fixed effects (p,), L (q, q) and raw auxiliary parameters (a,) of x."""
@@ -65,8 +70,14 @@ class Deviance:
         return found
 
     def at(self, x: FloatArray) -> Found:
-        """The approximation at x (k,)."""
-        return self.evaluate(*self.parts(x))
+        """The approximation at x (k,); the highest so far is kept, to which the proof of a search returns."""
+        key = x.tobytes()
+        if self.highest is not None and self.highest[0] == key:
+            return self.highest[1]
+        found = self.evaluate(*self.parts(x))
+        if self.highest is None or found.value > self.highest[1].value:
+            self.highest = key, found
+        return found
 
     def gradient(self, x: FloatArray, found: Found) -> FloatArray:
         """Derivatives of the log-likelihood by x."""
@@ -121,22 +132,19 @@ class Descended:
         return float(self.gradient @ self.inverse @ self.gradient)
 
 
-def descend(objective: Deviance, at: FloatArray, inverse: FloatArray, tolerance: float) -> Descended:
+def descend(objective: Deviance, here: Descended, tolerance: float) -> Descended:
     """BFGS steps until they promise less than `tolerance`.
 
     Parameters
     ----------
     objective : Deviance
         What is minimised.
-    at : ndarray (k,)
-        Start.
-    inverse : ndarray (k, k)
-        First approximation of the inverse Hessian, positive definite.
+    here : Descended
+        Start, with its value and gradient and a first approximation of the inverse Hessian, positive
+        definite.
     tolerance : float
         Decrement at which to stop.
     """
-    value, gradient = objective(at)
-    here = Descended(at, value, gradient, inverse)
     for _ in range(MOST_STEPS):
         promised = here.decrement
         if promised < tolerance:

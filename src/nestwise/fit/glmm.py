@@ -29,6 +29,7 @@ from nestwise.fit.glmm_table import (
 from nestwise.fit.inference import information
 from nestwise.fit.latent import latent_rows
 from nestwise.fit.means import means_frame
+from nestwise.fit.observed import observed_rows
 from nestwise.fit.points import POINTS, Optimum, optimise_glmm
 from nestwise.fit.refusals import refuse
 from nestwise.fit.separation import separation_problems
@@ -110,9 +111,9 @@ def fit_glmm(design: Design, level: float = 0.95, *, brief: bool = False) -> Fit
     -------
     Fit
         Fixed effects on the scale of the link with Wald z tests from the observed information; standard
-        deviations with profile intervals; latent ICC; conditional modes; checks; ``record["points"]``, the
-        table of quadrature points. Status `ok`, `singular`, or `not_converged` where the search or the
-        quadrature did not settle.
+        deviations with profile intervals; ICC, latent and as observed, and R2; conditional modes; checks;
+        ``record["points"]``, the table of quadrature points. Status `ok`, `singular`, or `not_converged`
+        where the search or the quadrature did not settle.
 
     Raises
     ------
@@ -141,6 +142,7 @@ def fit_glmm(design: Design, level: float = 0.95, *, brief: bool = False) -> Fit
             *fixed_rows(design, solution, level),
             *covariance_rows(design, solution, intervals, level),
             *latent_rows(design, solution, fixed, alone, level),
+            *observed_rows(design, solution, fixed),
         ),
         checks=(_quadrature_check(optimum), *dispersion_checks(design, solution, fixed, eta)),
         groups=empty(GROUPS) if brief else group_table(design, rows, state.glm, solution, level),

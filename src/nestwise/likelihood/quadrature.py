@@ -25,14 +25,18 @@ from functools import cache
 import numpy as np
 
 from nestwise.arrays import FloatArray
+from nestwise.likelihood.adjoint import through_modes
+from nestwise.likelihood.convex import Convex, by_dispersion, convex_form
 from nestwise.likelihood.families import density
 from nestwise.likelihood.grouped_rows import GroupedRows
 from nestwise.likelihood.modes import Modes, modes
+from nestwise.likelihood.nodes import sum_nodes
 from nestwise.likelihood.segments import add_weighted, linear_predictors, products
-from nestwise.likelihood.stacked import solve, times, times_transpose
 
 BLOCK = 60_000
 """Rows times nodes that are evaluated together: what fits in a processor's cache."""
+GIANT = 4_000_000
+"""Rows of a group times nodes beyond which the nodes are taken a few at a time, not all of a group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +112,12 @@ def approximate(  # noqa: PLR0917
         If the densities cannot be evaluated.
     """
     found = modes(rows, beta, L, aux, start)
-    sums = _sums(rows, found, L, aux, points)
+    form = None if rows.largest * points ** L.shape[0] > GIANT else convex_form(rows.given, aux)
+    sums = (
+        _sums(rows, found, L, aux, points) if form is None else _compiled(rows, form, found, L, aux, points)
+    )
     log_likelihoods = found.g + found.log_det + np.log(sums.total)
-    by_row, by_L, by_aux = _gradient(rows, found, L, sums)
+    by_row, by_L, by_aux = _gradient(rows, found, sums)
     weighted = by_row * rows.repeats[rows.codes]
     each = np.empty((0, rows.J))
     if scores:
@@ -174,29 +181,25 @@ def _sums(rows: GroupedRows, at: Modes, L: FloatArray, aux: FloatArray, points: 
     )
 
 
-def _gradient(
-    rows: GroupedRows, found: Modes, L: FloatArray, sums: _Sums
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _compiled(  # noqa: PLR0917
+    rows: GroupedRows, form: Convex, at: Modes, L: FloatArray, aux: FloatArray, points: int
+) -> _Sums:
+    """The same sums of families that are `convex`."""
+    x, log_weights = product_rule(points, L.shape[0])
+    total, averages, slope, slope_x, pull_u = sum_nodes(
+        *(form.curve, np.vstack([form.abc, at.eta]), at.V, rows.Z, rows.bounds, rows.largest),
+        *(L, at.u, at.C, at.g, np.ascontiguousarray(x.T), log_weights, aux.size > 0),
+    )
+    by_aux = by_dispersion(rows.given, form, aux, averages) if aux.size else np.empty((0, rows.n))
+    return _Sums(total, averages[2], slope, slope_x, pull_u, rows.by_group(by_aux))
+
+
+def _gradient(rows: GroupedRows, found: Modes, sums: _Sums) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Derivatives by the fixed part of each row's eta (n,), by L (q, q, J), by the aux (a, J)."""
-    C, V, at, codes = found.C, found.V, found.at, rows.codes
-    q = L.shape[0]
-    M = np.sqrt(2) * np.einsum("saj,sbj->abj", C, sums.slope_x)
-    half = np.triu(np.ones((q, q)), 1)[:, :, None] * M / 2
-    N = half + half.swapaxes(0, 1)
-    for a in range(q):
-        N[a, a] = (M[a, a] + 1) / 2  # the 1 is from log |C|
-    by_H = -times_transpose(times(C, N), C)
-    through_V = np.einsum("abn,bn->an", by_H[:, :, codes], V)
-    spread = (through_V * V).sum(axis=0)  # derivative by the row's weight
-    by_eta = -at.d3 * spread
-    c = solve(C, sums.slope + rows.by_group(by_eta * V))
-    along = (V * c[:, codes]).sum(axis=0)
-    rest = by_eta + at.d2 * along
-    by_L = (
-        sums.pull_u
-        + rows.by_group(rows.Z * rest)[:, None, :] * found.u
-        + rows.by_group(rows.Z * at.d1)[:, None, :] * c
-        - 2 * rows.by_group(rows.Z[:, None, :] * (at.d2 * through_V))
+    at = found.at
+    derivatives = np.stack([at.d1, at.d2, at.d3])
+    (rest, along, spread), by_L = through_modes(
+        found.V, rows.Z, rows.bounds, found.u, found.C, derivatives, sums.slope, sums.slope_x, sums.pull_u
     )
     by_aux = sums.aux.copy()
     for a, (d1, d2) in enumerate(zip(at.aux_d1, at.aux_d2, strict=True)):

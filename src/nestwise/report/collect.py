@@ -229,7 +229,7 @@ def _pictures(folder: Path, order: Sequence[str], main: str) -> tuple[Picture, .
 
 
 def _picture(folder: Path, entry: Mapping[str, Any], key: str, room: int) -> Picture:
-    from nestwise.figures.theme import VARIABLES
+    from nestwise.figures.colours import VARIABLES
 
     name, model = str(entry["name"]), str(entry["model"])
     title, alt = str(entry["title"]), str(entry["alt"] or entry["caption"] or entry["title"])

@@ -22,6 +22,12 @@ from nestwise.report.blocks import (
     cells,
     figures,
 )
+from nestwise.report.estimation import (
+    gee_sentences,
+    generalised_citations,
+    glmm_sentences,
+    reconciled_sentence,
+)
 from nestwise.report.procedures import likelihood_citations, likelihood_sentences
 from nestwise.report.record import ReportRecord
 from nestwise.report.sections.sensitivity import sensitivity_sentence, sensitivity_tables
@@ -90,12 +96,13 @@ def sentences(record: ReportRecord) -> list[str]:
         text.append(
             "Rows with a missing value in a variable of a model were left out of that model; every other "
             "row counted, "
-            "also of groups observed only in part. This is valid if missingness depends on nothing but "
-            "what was observed."
+            "also of groups observed only in part. By likelihood this is valid if missingness depends on "
+            "nothing but what was observed."
         )
     elif flows:
         text.append("No row of the data was left out of any model.")
     text += [sentence for engine, sentence in _by_engine(record).items() if engine in used]
+    text += [sentence for sentence in (reconciled_sentence(record),) if sentence]
     level = f"{record.study.compare.level:.0%}"
     text.append(f"Intervals cover {level}. Standard deviations and correlations are reported, not variances.")
     return text
@@ -111,8 +118,8 @@ def _by_engine(record: ReportRecord) -> dict[str, str]:
     }
     return {
         "pooled": (
-            "Complete pooling is ordinary least squares on all rows, with standard errors robust to "
-            "clustering "
+            "Complete pooling takes all rows together, by least squares or, where the outcome is not "
+            "Gaussian, by a generalised linear model, with standard errors robust to clustering "
             f"({methods.get('pooled', '')})."
         ),
         "unpooled": (
@@ -126,6 +133,8 @@ def _by_engine(record: ReportRecord) -> dict[str, str]:
             f"started at the "
             "optimum found, as an independent check of log-likelihood and standard errors."
         ),
+        "glmm": " ".join(glmm_sentences(record)),
+        "gee": " ".join(gee_sentences(record)),
         "pymc": _bayes(record),
     }
 
@@ -232,7 +241,14 @@ def methods_section(record: ReportRecord) -> Section:
     blocks: tuple[Block, ...] = (
         Text(" ".join(sentences(record))),
         Heading("How to cite"),
-        References((own, *(CITATIONS[key] for key in keys), *likelihood_citations(record))),
+        References(
+            (
+                own,
+                *(CITATIONS[key] for key in keys),
+                *likelihood_citations(record),
+                *generalised_citations(record),
+            )
+        ),
     )
     lead = "A paragraph for the methods section of a paper, generated from what was run."
     return Section("methods", "Methods", lead, blocks)
