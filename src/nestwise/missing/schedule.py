@@ -182,7 +182,7 @@ def _subject(dataset: Dataset, frame: pl.DataFrame, time: str) -> tuple[str, tup
     if not followed:
         what = "no grouping factor has groups with several rows, so nobody is followed over time"
         raise Refusal(Problem(what, "the key groups", "name the factor of those who were seen repeatedly"))
-    subject = max(followed, key=lambda factor: followed[factor])
+    subject = max(followed, key=lambda factor: (followed[factor], len(group_keys(factor, dataset.within))))
     return subject, group_keys(subject, dataset.within)
 
 

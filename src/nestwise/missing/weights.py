@@ -57,6 +57,8 @@ class WeightSettings:
         the covariates of the outcome's model.
     previous : bool
         Whether the previous outcome predicts drop-out.
+    by_arm : bool
+        Whether the previous outcome may act differently in each arm, which takes one more parameter an arm.
     stabilised : bool
         Whether weights are divided by what visit and arm alone say.
     largest : float
@@ -68,6 +70,7 @@ class WeightSettings:
     level: Literal["visit", "subject"] = "visit"
     predictors: tuple[str, ...] | None = None
     previous: bool = True
+    by_arm: bool = False
     stabilised: bool = True
     largest: float = LARGEST
     gaps: Literal["refuse", "cut"] = "refuse"
@@ -138,6 +141,9 @@ def observation_weights(
     known = visits | covariate_columns(planned, steps, predictors)
     if settings.previous:
         known[PREVIOUS] = _previous(y, steps)
+    if settings.previous and settings.by_arm and arm:
+        for name, indicator in covariate_columns(planned, steps, [arm]).items():
+            known[f"{PREVIOUS}:{name}"] = known[PREVIOUS] * indicator
     denominator = _fitted(known, steps, planned)
     numerator = None
     if settings.stabilised:
