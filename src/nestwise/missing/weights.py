@@ -171,9 +171,10 @@ def _previous(y: FloatArray, steps: Steps) -> FloatArray:
 
 
 def _fitted(columns: dict[str, FloatArray], steps: Steps, planned: Schedule) -> Hazard:
-    holed = [name for name, values in columns.items() if not np.isfinite(values).all()]
-    if holed:
-        lost = int((~np.all([np.isfinite(columns[name]) for name in holed], axis=0)).sum())
+    gaps = [name for name, values in columns.items() if not np.isfinite(values).all()]
+    if gaps:
+        lost = int((~np.all([np.isfinite(columns[name]) for name in gaps], axis=0)).sum())
+        holed = list(dict.fromkeys(_variable(name, planned) for name in gaps))
         what = f"{several(holed)} is missing before {counted(lost, 'visit')} that somebody may have missed"
         way_out = "leave it out of the predictors of drop-out, or impute it first"
         raise Refusal(Problem(what, WHERE, way_out))
@@ -185,6 +186,12 @@ def _fitted(columns: dict[str, FloatArray], steps: Steps, planned: Schedule) -> 
         way_out = "leave it out of the predictors of drop-out, or choose `observed` or `mi`"
         raise Refusal(Problem(what, WHERE, way_out))
     return fitted
+
+
+def _variable(name: str, planned: Schedule) -> str:
+    """The variable that a column, `armactive`, was made of."""
+    fitting = [column for column in planned.frame.columns if name.startswith(column)]
+    return max(fitting, key=len) if fitting else name
 
 
 def _log_probability(

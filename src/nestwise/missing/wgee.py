@@ -41,6 +41,8 @@ from nestwise.results import Check, Fit, Status
 
 LEAST_EFFECTIVE = 0.5
 """Share of the rows that weights should be worth at least."""
+LEAST_LEAVERS = 5
+"""Subjects that should have left for each term of the drop-out model."""
 MEAN_RANGE = 0.2
 """Stabilised weights with a mean further from one speak against the drop-out model."""
 
@@ -173,6 +175,12 @@ def _warnings(rows: WeightedRows, layout: ClusterLayout, kind: str) -> tuple[str
         found.append(
             f"{counted(cut, 'weight')} of {int(seen.sum()):,} too large and cut: the answer rests on few "
             f"{plural(subject)} who nearly left."
+        )
+    left, terms = int((~made.denominator.stays).sum()), len(made.denominator.names)
+    if left < LEAST_LEAVERS * terms:
+        found.append(
+            f"{counted(left, subject)} dropped out, few for the {terms} terms of the drop-out model: name "
+            "fewer predictors."
         )
     w = made.weight[seen]
     effective = float(w.sum() ** 2 / (w**2).sum())

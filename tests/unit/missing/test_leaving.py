@@ -174,6 +174,7 @@ NAN = np.nan
             "singular",
         ),
         (np.array([[1.0], [NAN]]), "2 to"),
+        (np.array([[1.0, np.inf], [NAN, 2.0]]), "infinite"),
     ],
 )
 def test_little_is_refused_where_it_is_not_defined(values, said):
