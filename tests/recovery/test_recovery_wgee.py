@@ -16,6 +16,7 @@ from scipy.special import expit
 from nestwise.config.study import Model
 from nestwise.data.dataset import Dataset, VariableInfo
 from nestwise.engines import fit_model
+from nestwise.missing.doubly_robust import fit_doubly_robust
 from nestwise.missing.plan import Plan
 from nestwise.missing.strategies import COMPARATORS
 from nestwise.missing.weights import WeightSettings
@@ -65,6 +66,11 @@ def study(family, seed):
     return Dataset("s", frame.lazy(), infos, {"id": None}, "t")
 
 
+WEIGHTED = ("visit", "subject", "robust")
+"""Weights by visit and by subject, doubly robust equations; `blind` are these with a drop-out model that does
+not know the outcome."""
+
+
 @dataclass(frozen=True)
 class Answers:
     """Estimates and standard errors of the contrast, a value a study."""
@@ -91,12 +97,18 @@ def difference(fit):
 def answers(family):
     """By strategy."""
     model = Model(formula=FORMULA, family=family, engines=("gee",), correlation="independence")
-    found = {name: [] for name in ("visit", "subject", "unweighted", *COMPARATORS)}
+    found = {name: [] for name in (*WEIGHTED, "blind", "unweighted", *COMPARATORS)}
     for seed in range(STUDIES):
         dataset = study(family, seed)
         for level in ("visit", "subject"):
             settings = WeightSettings(level=level, by_arm=True)
             found[level].append(difference(fit_wgee(dataset, "m", model, PLAN, settings)))
+        found["robust"].append(
+            difference(fit_doubly_robust(dataset, "m", model, PLAN, WeightSettings(by_arm=True)))
+        )
+        found["blind"].append(
+            difference(fit_doubly_robust(dataset, "m", model, PLAN, WeightSettings(previous=False)))
+        )
         found["unweighted"].append(difference(fit_model(dataset, "m", model, "gee")))
         for name, comparator in COMPARATORS.items():
             made = comparator.apply(dataset, model, PLAN)
@@ -106,13 +118,21 @@ def answers(family):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["gaussian", "binomial"])
-@pytest.mark.parametrize("level", ["visit", "subject"])
-def test_weights_recover_the_truth_and_their_intervals_hold_it(family, level):
-    found = answers(family)[level]
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_weights_recover_the_truth_and_their_intervals_hold_it(family, name):
+    found = answers(family)[name]
     assert abs(found.bias) < 3.5
     assert 0.93 <= found.coverage <= 0.97
     # the sandwich is of the size of the spread it estimates
     assert found.std_error.mean() == pytest.approx(found.estimate.std(ddof=1), rel=0.1)
+
+
+@pytest.mark.slow
+def test_regressions_make_up_for_a_blind_drop_out_model():
+    """The regressions of normal outcomes are linear, as they are fitted."""
+    found = answers("gaussian")["blind"]
+    assert abs(found.bias) < 3.5
+    assert 0.93 <= found.coverage <= 0.97
 
 
 @pytest.mark.slow

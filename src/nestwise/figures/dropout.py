@@ -169,7 +169,8 @@ def _caption(table: pl.DataFrame, arms: list[str], wording: Wording, who: str) -
         both = ends.join(stayed, on="position", how="inner")
         if both.height == 0:
             continue
-        left, kept = (float((both[name] * both["n"]).sum() / both["n"].sum()) for name in ("mean", "stayed"))
+        size = column(both, "n")
+        left, kept = (float(column(both, name) @ size / size.sum()) for name in ("mean", "stayed"))
         where = "" if arm == ALL else f"{plain(arm, 30)}: "
         said.append(f"{where}{say(left)} against {say(kept)}")
     compared = (

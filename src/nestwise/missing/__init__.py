@@ -10,5 +10,6 @@ In reading order:
   `anova`, `sphericity`: the classical analysis of completers; `strategies`: all of these by name.
 - `weights`: inverse probabilities of being observed; `weighted_rows`, `stacked_variance`, `wgee`: the
   estimating equations weighted by them, and their sandwich.
+- `augmented`, `doubly_robust`: the same with regressions of what was not seen.
 - `description`, `reading`, `saved`: all that is described, as one record, in sentences and as files.
 """

@@ -106,7 +106,7 @@ def repeated_anova(
     )
     left_out = int((~whole).sum())
     reason = (
-        f"{counted(left_out, subject)} of {y.shape[0]:,} without every visit are left out, as if leaving "
+        f"Usually wrong: {counted(left_out, subject)} of {y.shape[0]:,} without every visit are left out, as if leaving "
         "had nothing to do with the outcome, and all visits are taken to be equally variable and equally "
         "correlated."
     )

@@ -74,12 +74,12 @@ def weighted_rows(
     if kept.size < design.n:
         frame = dataset.frame.filter(pl.col(ROW).is_in(pl.Series(kept).implode()))
         design = build_design(replace(dataset, frame=frame), name, model)
-    who, when = _cells(planned, design)
+    who, when = cells(planned, design)
     y = np.full(seen.shape, np.nan)
     y[who, when] = design.y if design.trials is None else design.y / design.trials
     last = attendance(seen).last
     arm = plan.arm if plan.arm in formula.variables else None
-    predictors = _predictors(formula, planned, plan, settings)
+    predictors = predictors_of(formula, planned, plan, settings)
     weights = observation_weights(planned, last, y, predictors, settings=settings, arm=arm)
     prior = 1.0 if design.weights is None else design.weights
     return WeightedRows(
@@ -94,7 +94,9 @@ def weighted_rows(
     )
 
 
-def _predictors(formula: Formula, planned: Schedule, plan: Plan, settings: WeightSettings) -> tuple[str, ...]:
+def predictors_of(
+    formula: Formula, planned: Schedule, plan: Plan, settings: WeightSettings
+) -> tuple[str, ...]:
     """Covariates of the drop-out model: those asked for, or the arm and those of the outcome's model."""
     if settings.predictors is not None:
         unknown = [name for name in settings.predictors if name not in planned.frame.columns]
@@ -145,7 +147,7 @@ def _without_gaps(
     )
 
 
-def _cells(planned: Schedule, design: Design) -> tuple[IntArray, IntArray]:
+def cells(planned: Schedule, design: Design) -> tuple[IntArray, IntArray]:
     """Subject and visit of each row of a design."""
     rows = planned.frame[ROW].to_numpy()
     who, when = np.nonzero(planned.places >= 0)

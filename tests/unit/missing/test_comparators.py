@@ -122,7 +122,7 @@ def test_completers_only():
     only = repeated_anova(Y[:15], ("y", "visit", "patient"), Arms("arm", ("p", "q"), np.arange(15) % 2))
     assert found.table.equals(only.table)
     assert (found.n, found.left_out) == (15, 5)
-    assert found.reason.startswith("5 patients of 20 without every visit are left out")
+    assert found.reason.startswith("Usually wrong: 5 patients of 20 without every visit are left out")
 
 
 @pytest.mark.parametrize(
