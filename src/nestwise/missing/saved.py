@@ -9,7 +9,10 @@ from pathlib import Path
 
 import polars as pl
 
+from nestwise.config.study import Model
 from nestwise.data.dataset import Dataset
+from nestwise.formula.record import parse
+from nestwise.formula.syntax import names_in
 from nestwise.missing.description import Description, describe_missing
 from nestwise.missing.plan import Plan
 from nestwise.storage import read_json, whole_folder, write_json
@@ -47,6 +50,32 @@ def describe_saved(
         content = found.record | {"outcome": found.outcome, "sentences": list(found.sentences)}
         write_json(partial / "description.json", content)
     return found
+
+
+def describe_model_saved(
+    dataset: Dataset,
+    model: Model,
+    folder: str | os.PathLike[str],
+    plan: Plan = Plan(),  # noqa: B008 - frozen
+    *,
+    level: float = 0.95,
+) -> Description:
+    """Describe the missing values of the outcome of a model, its covariates as predictors of leaving.
+
+    Parameters
+    ----------
+    dataset, folder, plan, level
+        See `describe_saved`.
+    model : Model
+        Its outcome (the first column of a transformed one) and the variables of its fixed part, times and
+        grouping factors left out.
+    """
+    formula = parse(model.formula)
+    outcome = formula.outcome.columns
+    terms = {name for term in formula.fixed for factor in term for name in names_in(factor)}
+    apart = {*outcome, *dataset.within, dataset.time, plan.visit, plan.arm}
+    covariates = [name for name in formula.variables if name in terms - apart]
+    return describe_saved(dataset, outcome[0], folder, plan, covariates=covariates, level=level)
 
 
 def load_description(folder: str | os.PathLike[str]) -> Description:

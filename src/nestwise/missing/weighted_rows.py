@@ -30,7 +30,7 @@ class WeightedRows:
     Attributes
     ----------
     design : Design
-        With the weights as prior weights.
+        Its prior weights are those of the study.
     planned : Schedule
     weights : Weights
     seen : ndarray (N, T) of bool
@@ -81,9 +81,8 @@ def weighted_rows(
     arm = plan.arm if plan.arm in formula.variables else None
     predictors = predictors_of(formula, planned, plan, settings)
     weights = observation_weights(planned, last, y, predictors, settings=settings, arm=arm)
-    prior = 1.0 if design.weights is None else design.weights
     return WeightedRows(
-        replace(design, weights=weights.weight[who, when] * prior),
+        design,
         planned,
         weights,
         seen,

@@ -14,7 +14,7 @@ from nestwise.missing.leaving import LAST, LeavingModel, leaving_model
 from nestwise.missing.little import little_test
 from nestwise.missing.patterns import attendance
 from nestwise.missing.plan import Plan
-from nestwise.missing.saved import TABLES, describe_saved, load_description
+from nestwise.missing.saved import TABLES, describe_model_saved, describe_saved, load_description
 from nestwise.missing.schedule import schedule
 from nestwise.results import conform
 from nestwise.vocabulary import (
@@ -206,6 +206,14 @@ def test_a_description_is_saved_whole_and_read_again(trial, tmp_path):
     assert found.record["monotone"] is True
     assert found.record["little"]["variables"][-1] == "x"
     assert any("left before the last one without a gap" in said for said in found.sentences)
+
+
+def test_a_model_names_its_outcome_and_predictors(trial, tmp_path, model):
+    formula = "log(y) ~ x * factor(t) + arm + (x | id)"
+    written = describe_model_saved(trial(N=60), model(formula), tmp_path / "missing", Plan(arm="arm"))
+    assert written.outcome == "y"
+    terms = written.tables["leaving"]["term"].to_list()
+    assert [term for term in terms if not term.startswith("t ")] == ["(Intercept)", LAST, "armactive", "x"]
 
 
 def test_without_time_the_map_is_of_variables_and_the_reason_is_kept(study):
