@@ -182,6 +182,7 @@ def _caption(table: pl.DataFrame, arms: list[str], wording: Wording, who: str) -
     few = table["last"].n_unique() <= MOST_LINES
     sizes = "; a number beside a line's end says how many" if few else ""
     return (
-        f"Observed means of {wording.name(wording.outcome)} by the visit at which {who} were seen last{sizes}."
-        f"{compared} If leaving had nothing to do with the outcome, the lines would differ by chance only."
+        f"Observed means of {wording.name(wording.outcome)} by the visit at which {who} were seen "
+        f"last{sizes}.{compared} If leaving had nothing to do with the outcome, the lines would differ by "
+        "chance only."
     )
