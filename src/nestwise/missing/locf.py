@@ -49,10 +49,11 @@ def locf(
     planned = schedule(dataset, visit=visit)
     if baseline is not None and baseline not in planned.frame.columns:
         raise Refusal(Problem(f"there is no column {baseline}", WHERE, "name the column of the baseline"))
-    full = _all_visits(dataset, planned)
+    named = [name for name in planned.by_visit if name not in outcomes]
+    full = _all_visits(dataset, planned, named)
     full = full.sort([*planned.keys, ".position"], maintain_order=True)
     made = {each.as_ for each in dataset.derivations}
-    never = {*planned.keys, planned.visit, ROW, ".position", ".absent", *made}
+    never = {*planned.keys, *named, ROW, ".position", ".absent", *made}
     over = list(planned.keys)
     exprs = []
     for name in full.columns:
@@ -74,8 +75,8 @@ def locf(
     return with_rows(dataset, filled_frame.select(order).lazy())
 
 
-def _all_visits(dataset: Dataset, planned: Schedule) -> pl.DataFrame:
-    """Every row of the study, and one for each absent visit."""
+def _all_visits(dataset: Dataset, planned: Schedule, named: Sequence[str]) -> pl.DataFrame:
+    """Every row of the study, and one for each absent visit with the columns that name the visit."""
     frame = dataset.frame.collect().with_columns(pl.selectors.float().fill_nan(None))
     who, when = np.nonzero(planned.places < 0)
     first = planned.places.max(axis=1)[who]  # some row of the subject names it
@@ -85,9 +86,9 @@ def _all_visits(dataset: Dataset, planned: Schedule) -> pl.DataFrame:
     )
     if who.size == 0:
         return there
-    samples = planned.places[:, :].max(axis=0)  # a row of each visit names it
+    samples = planned.places.max(axis=0)  # a row of each visit names it
     keys = planned.frame.select(planned.keys)[first]
-    visits = planned.frame.select(planned.visit)[samples[when]]
+    visits = planned.frame.select(named)[samples[when]]
     last = int(frame[ROW].max())  # type: ignore[arg-type]
     absent = pl.concat([keys, visits], how="horizontal").with_columns(
         pl.Series(ROW, np.arange(last + 1, last + 1 + who.size)).cast(frame.schema[ROW]),
@@ -95,7 +96,7 @@ def _all_visits(dataset: Dataset, planned: Schedule) -> pl.DataFrame:
         pl.lit(True).alias(".absent"),
     )
     time = dataset.time
-    if time is not None and time != planned.visit:
+    if time is not None and time not in named:
         absent = absent.with_columns(pl.Series(time, planned.times[when]).cast(frame.schema[time]))
     return pl.concat([there, absent], how="diagonal")
 

@@ -104,6 +104,14 @@ class Schedule:
         return found[column]
 
     @property
+    def by_visit(self) -> tuple[str, ...]:
+        """The visit's column and its other names: the same for all at a visit, different between visits."""
+        others = [name for name in self.frame.columns if name not in {ROW, *self.keys, self.visit}]
+        kinds = self.frame.group_by(self.visit).agg(pl.col(others).n_unique())
+        same = [name for name in others if bool((kinds[name] == 1).all()) and self.frame[name].n_unique() > 1]
+        return (self.visit, *same)
+
+    @property
     def subjects(self) -> IntArray:
         """Subject of each row of `frame`."""
         found = np.empty(self.frame.height, dtype=np.int64)

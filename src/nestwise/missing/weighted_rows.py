@@ -104,24 +104,15 @@ def predictors_of(
             raise Refusal(Problem(what, WHERE, "name columns of the data"))
         return settings.predictors
     groups = {column for part in formula.random for column in part.path}
-    not_covariates = {*planned.keys, *formula.outcome.columns, *groups, *_times(planned)}
+    not_covariates: set[str | None] = {
+        planned.time,
+        *planned.keys,
+        *formula.outcome.columns,
+        *groups,
+        *planned.by_visit,
+    }
     named = [plan.arm, *formula.variables] if plan.arm else list(formula.variables)
     return tuple(dict.fromkeys(name for name in named if name not in not_covariates))
-
-
-def _times(planned: Schedule) -> set[str]:
-    """Columns that say when a visit was, and numbers that are the same for all at a visit."""
-    found = {name for name in (planned.visit, planned.time) if name is not None}
-    for name in planned.frame.columns:
-        series = planned.frame[name]
-        if series.dtype.is_numeric() and name != ROW:
-            values = planned.values(name)
-            with np.errstate(all="ignore"):
-                spread = np.nanmax(np.where(planned.places >= 0, values, -np.inf), axis=0)
-                low = np.nanmin(np.where(planned.places >= 0, values, np.inf), axis=0)
-            if (spread == low).all() and np.unique(spread).size > 1:
-                found.add(name)
-    return found
 
 
 def _seen(planned: Schedule, design: Design) -> BoolArray:

@@ -66,6 +66,14 @@ def test_the_last_value_is_carried_into_visits_without_a_row(small):
     assert made["y_c"].to_list()[0] == pytest.approx(1 - np.mean(values[:9]))
 
 
+def test_absent_visits_have_the_names_of_their_visit(small):
+    names = pl.concat_str([pl.lit("v"), pl.col("t").cast(pl.Int64).cast(pl.String)])
+    named = replace(small, frame=small.frame.with_columns(name=names, week=pl.col("t") * 4))
+    made = locf(named, ["y"]).frame.collect().sort("id", "t")
+    assert made["name"].to_list() == ["v0", "v1", "v2"] * 4
+    assert made["week"].to_list() == [0, 4, 8] * 4
+
+
 def test_the_baseline_is_carried_where_nothing_else_is_known(small):
     made = locf(small, ["y"], baseline="base").frame.collect().sort("id", "t")
     assert made["y"].to_list()[9:] == [8.0, 8.0, 8.0]

@@ -75,6 +75,16 @@ def test_without_drop_out_it_is_the_unweighted_fit(trial, model):
     )
 
 
+def test_a_visit_may_have_a_name_beside_its_time(trial, model):
+    dataset = trial(N=150)
+    name = pl.concat_str([pl.lit("v"), pl.col("t").cast(pl.Int64).cast(pl.String)])
+    named = replace(dataset, frame=dataset.frame.with_columns(v=name.cast(pl.Enum(["v0", "v1", "v2", "v3"]))))
+    plain = fit_doubly_robust(dataset, "m", model("y ~ x + arm * factor(t) + (1 | id)"), PLAN)
+    fit = fit_doubly_robust(named, "m", model("y ~ x + arm * v + (1 | id)"), PLAN)
+    assert fixed(fit) == pytest.approx(fixed(plain), rel=1e-8)
+    assert fit.record["terms"][-1].endswith("vv3")
+
+
 def test_units_do_not_matter(trial, model):
     dataset = trial(N=120)
     larger = replace(dataset, frame=dataset.frame.with_columns(pl.col("y") * 1000, pl.col("x") / 1000))
