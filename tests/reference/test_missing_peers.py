@@ -2,7 +2,7 @@
 
 Tolerances: sums of squares, F, W and epsilons are closed forms, 1e-9 relative, p values 1e-7 where they are
 not rounding themselves; R's own p value of Mauchly's W has a slip in the third term (see make.R) that moves
-it by less than 1e-3 of itself; Little's statistic rests on EM, stopped here at changes of 1e-10: 1e-7. naniar
+it by less than 2e-3 of itself; Little's statistic rests on EM, stopped here at changes of 1e-10: 1e-7. naniar
 stops its EM at 1e-4, which shows in the sixth digit of its statistic.
 """
 
@@ -76,7 +76,7 @@ def test_the_analysis_of_completers_is_that_of_r(name):
     judged = found.sphericity
     assert pytest.approx(said["mauchly"]["W"], rel=1e-8) == judged.W
     assert judged.p_value == pytest.approx(said["mauchly"]["p"], rel=1e-6, abs=1e-300)
-    assert judged.p_value == pytest.approx(said["mauchly"]["p_stats"], rel=1e-3, abs=1e-300)
+    assert judged.p_value == pytest.approx(said["mauchly"]["p_stats"], rel=2e-3, abs=1e-300)
     for row in said["corrections"]:
         assert judged.greenhouse_geisser == pytest.approx(row["GG eps"], rel=1e-9)
         assert judged.huynh_feldt_raw == pytest.approx(row["HF eps"], rel=1e-9)

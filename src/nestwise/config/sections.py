@@ -97,10 +97,10 @@ def compare_section(study: Study) -> Section:
 
 
 def missing_section(study: Study) -> Section:
-    """The formula whose variables may be missing, and who was to be seen when."""
+    """The model whose variables may be missing, and who was to be seen when."""
     main = study.report.main_model or list(study.models)[-1]
     return {
-        "formula": study.models[main].formula,
+        "model": study.models[main].model_dump(mode="json", include=_FIT_KEYS),
         "missing": study.missing.model_dump(mode="json", include=_PLAN_KEYS),
         "level": study.compare.level,
     }

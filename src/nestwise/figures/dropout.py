@@ -121,7 +121,7 @@ def dropout_means(table: pl.DataFrame, wording: Wording, *, group: str) -> Drawi
             axes.set_title(plain(arm, 40))
         axes.set_xlabel(wording.axis(wording.time or "visit"))
         quiet(axes, "y")
-    panels[0].set_ylabel(plain(f"mean of {wording.axis(wording.outcome)}", 44))
+    panels[0].set_ylabel(plain(f"mean of {wording.axis(wording.outcome)}", 36))
     handles = {
         label: handle
         for axes in panels
@@ -169,17 +169,20 @@ def _caption(table: pl.DataFrame, arms: list[str], wording: Wording, who: str) -
         both = ends.join(stayed, on="position", how="inner")
         if both.height == 0:
             continue
-        left, kept = (float((both[name] * both["n"]).sum() / both["n"].sum()) for name in ("mean", "stayed"))
-        where = "" if arm == ALL else f"{plain(arm, 30)}: "
+        size = column(both, "n")
+        left, kept = (float(column(both, name) @ size / size.sum()) for name in ("mean", "stayed"))
+        where = "" if arm == ALL else f"{plain(arm, 30)} "
         said.append(f"{where}{say(left)} against {say(kept)}")
     compared = (
-        f" At their last visit those who left had a mean of, against those who stayed at the same visits, "
+        f" Mean at the last visit of those who left, against that of those who stayed at the same visits: "
         f"{several(said)}."
         if said
         else ""
     )
+    few = table["last"].n_unique() <= MOST_LINES
+    sizes = "; a number beside a line's end says how many" if few else ""
     return (
-        f"Observed means of {wording.name(wording.outcome)} by the visit at which {who} were seen last; a "
-        f"number beside a line's end says how many.{compared} If leaving had nothing to do with the outcome, "
-        "the lines would differ by chance only."
+        f"Observed means of {wording.name(wording.outcome)} by the visit at which {who} were seen "
+        f"last{sizes}.{compared} If leaving had nothing to do with the outcome, the lines would differ by "
+        "chance only."
     )

@@ -83,8 +83,9 @@ def _label(axes: Axes, columns: list[str], wording: Wording, *, visits: bool) ->
     step = max(1, -(-len(columns) // MOST_TICKS))
     ticks = list(range(0, len(columns), step))
     names = [columns[k] if visits else wording.name(columns[k]) for k in ticks]
-    turned = {} if visits else {"rotation": 40, "ha": "right"}
-    axes.set_xticks(ticks, [plain(name, 14) for name in names], **turned)
+    axes.set_xticks(ticks, [plain(name, 14) for name in names])
+    if not visits:
+        axes.tick_params(axis="x", labelrotation=40)
 
 
 def _shares(table: pl.DataFrame) -> list[tuple[str, float]]:

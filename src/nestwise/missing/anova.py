@@ -106,9 +106,9 @@ def repeated_anova(
     )
     left_out = int((~whole).sum())
     reason = (
-        f"{counted(left_out, subject)} of {y.shape[0]:,} without every visit are left out, as if leaving "
-        "had nothing to do with the outcome, and all visits are taken to be equally variable and equally "
-        "correlated."
+        f"Usually wrong: {counted(left_out, subject)} of {y.shape[0]:,} without every visit are left out, as "
+        "if leaving had nothing to do with the outcome, and all visits are taken to be equally variable and "
+        "equally correlated."
     )
     return RepeatedAnova(conform(table, REPEATED_ANOVA), judged, N, left_out, reason)
 

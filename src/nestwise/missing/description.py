@@ -151,6 +151,7 @@ def _of_visits(
     tables["dropout"] = dropout_table(planned, outcome, found, arms, level)
     tables["cohorts"] = cohort_means(planned, outcome, y, found, arms)
     tables["map"] = visit_map(planned, outcome, found, arms)
+    covariates = [name for name in covariates if name not in planned.by_visit]
     predictors = [*([plan.arm] if plan.arm else []), *covariates]
     leaving = leaving_model(planned, outcome, y, found, list(dict.fromkeys(predictors)), level=level)
     if isinstance(leaving, LeavingModel):

@@ -105,6 +105,8 @@ def _refuse_undefined(values: FloatArray, names: Sequence[str]) -> None:
     if p < 2 or p > MOST_VARIABLES:
         what = f"the test takes 2 to {MOST_VARIABLES} variables or visits, and there are {p}"
         raise Refusal(Problem(what, WHERE, "name the columns that matter"))
+    if np.isinf(values).any():
+        raise Refusal(Problem("some value is infinite", WHERE, "correct it, or declare it missing"))
     if known.all():
         raise Refusal(Problem("no value is missing", WHERE, "nothing is to be done"))
     empty = [name for name, any_known in zip(names, known.any(axis=0), strict=True) if not any_known]

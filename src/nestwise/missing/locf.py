@@ -49,10 +49,11 @@ def locf(
     planned = schedule(dataset, visit=visit)
     if baseline is not None and baseline not in planned.frame.columns:
         raise Refusal(Problem(f"there is no column {baseline}", WHERE, "name the column of the baseline"))
-    full = rows_of_all_visits(dataset, planned)
+    named = [name for name in planned.by_visit if name not in outcomes]
+    full = rows_of_all_visits(dataset, planned, named)
     full = full.sort([*planned.keys, ".position"], maintain_order=True)
     made = {each.as_ for each in dataset.derivations}
-    never = {*planned.keys, planned.visit, ROW, ".position", ".absent", *made}
+    never = {*planned.keys, *named, ROW, ".position", ".absent", *made}
     over = list(planned.keys)
     exprs = []
     for name in full.columns:

@@ -11,8 +11,10 @@ from typing import Any
 import polars as pl
 
 from nestwise.config.missing import Missing
+from nestwise.config.study import Model
 from nestwise.data.dataset import Dataset
 from nestwise.formula.record import parse
+from nestwise.formula.syntax import names_in
 from nestwise.missing.description import Description, describe_missing
 from nestwise.missing.plan import Plan, plan_of
 from nestwise.storage import read_json, whole_folder, write_json
@@ -66,12 +68,34 @@ def describe_study(
     folder : path-like
         See `describe_saved`.
     """
-    formula, missing = parse(section["formula"]), Missing.model_validate(section["missing"])
-    outcome = formula.outcome.columns[0]
-    plan = plan_of(missing)
-    apart = {*formula.outcome.columns, *dataset.within, dataset.time, plan.visit, plan.arm}
-    covariates = [name for name in formula.variables if name not in apart]
-    return describe_saved(dataset, outcome, folder, plan, covariates=covariates, level=section["level"])
+    model, missing = Model.model_validate(section["model"]), Missing.model_validate(section["missing"])
+    return describe_model_saved(dataset, model, folder, plan_of(missing), level=section["level"])
+
+
+def describe_model_saved(
+    dataset: Dataset,
+    model: Model,
+    folder: str | os.PathLike[str],
+    plan: Plan = Plan(),  # noqa: B008 - frozen
+    *,
+    level: float = 0.95,
+) -> Description:
+    """Describe the missing values of the outcome of a model, its covariates as predictors of leaving.
+
+    Parameters
+    ----------
+    dataset, folder, plan, level
+        See `describe_saved`.
+    model : Model
+        Its outcome (the first column of a transformed one) and the variables of its fixed part, times and
+        grouping factors left out.
+    """
+    formula = parse(model.formula)
+    outcome = formula.outcome.columns
+    terms = {name for term in formula.fixed for factor in term for name in names_in(factor)}
+    apart = {*outcome, *dataset.within, dataset.time, plan.visit, plan.arm}
+    covariates = [name for name in formula.variables if name in terms - apart]
+    return describe_saved(dataset, outcome[0], folder, plan, covariates=covariates, level=level)
 
 
 def load_description(folder: str | os.PathLike[str]) -> Description:

@@ -104,6 +104,14 @@ class Schedule:
         return found[column]
 
     @property
+    def by_visit(self) -> tuple[str, ...]:
+        """The visit's column and its other names: the same for all at a visit, different between visits."""
+        others = [name for name in self.frame.columns if name not in {ROW, *self.keys, self.visit}]
+        kinds = self.frame.group_by(self.visit).agg(pl.col(others).n_unique())
+        same = [name for name in others if bool((kinds[name] == 1).all()) and self.frame[name].n_unique() > 1]
+        return (self.visit, *same)
+
+    @property
     def subjects(self) -> IntArray:
         """Subject of each row of `frame`."""
         found = np.empty(self.frame.height, dtype=np.int64)
@@ -182,7 +190,7 @@ def _subject(dataset: Dataset, frame: pl.DataFrame, time: str) -> tuple[str, tup
     if not followed:
         what = "no grouping factor has groups with several rows, so nobody is followed over time"
         raise Refusal(Problem(what, "the key groups", "name the factor of those who were seen repeatedly"))
-    subject = max(followed, key=lambda factor: followed[factor])
+    subject = max(followed, key=lambda factor: (followed[factor], len(group_keys(factor, dataset.within))))
     return subject, group_keys(subject, dataset.within)
 
 

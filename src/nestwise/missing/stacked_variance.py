@@ -17,20 +17,26 @@ import numpy as np
 
 from nestwise.arrays import FloatArray
 from nestwise.config.study import MarginalVariance
-from nestwise.fit.gee_solution import GeeData, GeeState, whitened
-from nestwise.fit.gee_variance import FEW_CLUSTERS, GeeCovariance, GeeScores, gee_covariance, gee_scores
-from nestwise.fit.working_correlation import Working
+from nestwise.fit.gee_variance import FEW_CLUSTERS, GeeCovariance, GeeScores, gee_covariance
 from nestwise.missing.weighted_rows import WeightedRows
+from nestwise.missing.weighted_solution import WeightedSolution
 
 
 def stacked_covariance(
-    rows: WeightedRows, data: GeeData, working: Working, state: GeeState, *, kind: MarginalVariance
+    rows: WeightedRows, solution: WeightedSolution, kind: MarginalVariance
 ) -> GeeCovariance:
-    """Covariance of the coefficients that knows the weights were estimated."""
-    scores = gee_scores(data, working, state, with_information=kind in {"KC", "MD", "FG"})
-    adjusted = stacked_scores(rows, scores, working, state)
-    J, p = scores.s.shape
-    P = scores.P
+    """Covariance of the coefficients that knows the weights were estimated.
+
+    Parameters
+    ----------
+    rows : WeightedRows
+    solution : WeightedSolution
+    kind : str
+        LZ, KC, MD, FG or MBN; the corrections are made to the scores that know the weights.
+    """
+    scores = solution.scores(with_information=kind in {"KC", "MD", "FG"})
+    adjusted = stacked_scores(rows, solution, scores)
+    (J, p), P = scores.s.shape, scores.P
     if P is not None and adjusted.shape[0] > J:
         P = np.concatenate([P, np.zeros((adjusted.shape[0] - J, p, p))])
     found = gee_covariance(replace(scores, s=adjusted, P=P), kind)
@@ -38,18 +44,14 @@ def stacked_covariance(
     return replace(found, df=float(J - p) if few and p < J else None)
 
 
-def stacked_scores(rows: WeightedRows, scores: GeeScores, working: Working, state: GeeState) -> FloatArray:
-    """Scores of the clusters (J, p) with what the drop-out model adds; those without rows come last."""
-    layout, made = working.layout, rows.weights
-    D, r = whitened(working, state)
+def stacked_scores(rows: WeightedRows, solution: WeightedSolution, scores: GeeScores) -> FloatArray:
+    """Scores of the clusters (J, p) with what the drop-out model adds; clusters without rows come last."""
+    layout, made, D = solution.layout, rows.weights, solution.D
     half = np.linalg.inv(np.linalg.cholesky(D @ D.T))
-    by_row = (half @ D) * r  # (p, n): whitened rows of a subject share one weight, so that this is its score
-    slope = made.slope[rows.who, rows.when][layout.order]
-    A = by_row @ slope
-    cluster_of_row = rows.cluster[rows.who][layout.order]
-    present = cluster_of_row[layout.clusters.starts]
+    by_row = (half @ D) * solution.r  # rows that are whitened together share one weight, so this may be split
+    A = by_row @ made.slope[rows.who, rows.when][layout.order]
+    present = rows.cluster[rows.who][layout.order][layout.clusters.starts]
     total = np.zeros((int(rows.cluster.max()) + 1, made.influence.shape[1]))
     np.add.at(total, rows.cluster, made.influence)
     absent = np.setdiff1d(np.arange(total.shape[0]), present)
-    own = scores.s + total[present] @ A.T
-    return np.concatenate([own, total[absent] @ A.T])
+    return np.concatenate([scores.s + total[present] @ A.T, total[absent] @ A.T])

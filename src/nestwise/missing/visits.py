@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -34,11 +36,11 @@ def all_visits(dataset: Dataset, visit: str | None = None) -> Dataset:
         planned = schedule(dataset, visit=visit)
     except NestwiseError:
         return dataset
-    full = rows_of_all_visits(dataset, planned)
+    full = rows_of_all_visits(dataset, planned, planned.by_visit)
     if not full[".absent"].any():
         return dataset
     made = {each.as_ for each in dataset.derivations}
-    never = {*planned.keys, planned.visit, dataset.time, ROW, ".position", ".absent", *made}
+    never = {*planned.keys, *planned.by_visit, dataset.time, ROW, ".position", ".absent", *made}
     over = list(planned.keys)
     constants = [
         pl.when(pl.col(".absent") & (pl.col(name).drop_nulls().n_unique().over(over) <= 1))
@@ -52,7 +54,7 @@ def all_visits(dataset: Dataset, visit: str | None = None) -> Dataset:
     return with_rows(dataset, full.with_columns(constants).sort(ROW).select(order).lazy())
 
 
-def rows_of_all_visits(dataset: Dataset, planned: Schedule) -> pl.DataFrame:
+def rows_of_all_visits(dataset: Dataset, planned: Schedule, named: Sequence[str]) -> pl.DataFrame:
     """Every row of the study and one for each absent visit, with `.position` of the visit and `.absent`.
 
     Parameters
@@ -61,6 +63,8 @@ def rows_of_all_visits(dataset: Dataset, planned: Schedule) -> pl.DataFrame:
         Prepared data.
     planned : Schedule
         Its subjects by scheduled visits.
+    named : sequence of str
+        Columns that go with the visit.
     """
     frame = dataset.frame.collect().with_columns(pl.selectors.float().fill_nan(None))
     who, when = np.nonzero(planned.places < 0)
@@ -71,9 +75,9 @@ def rows_of_all_visits(dataset: Dataset, planned: Schedule) -> pl.DataFrame:
     )
     if who.size == 0:
         return there
-    samples = planned.places[:, :].max(axis=0)  # a row of each visit names it
+    samples = planned.places.max(axis=0)  # a row of each visit names it
     keys = planned.frame.select(planned.keys)[first]
-    visits = planned.frame.select(planned.visit)[samples[when]]
+    visits = planned.frame.select(named)[samples[when]]
     last = int(frame[ROW].max())  # type: ignore[arg-type]
     absent = pl.concat([keys, visits], how="horizontal").with_columns(
         pl.Series(ROW, np.arange(last + 1, last + 1 + who.size)).cast(frame.schema[ROW]),
@@ -81,7 +85,7 @@ def rows_of_all_visits(dataset: Dataset, planned: Schedule) -> pl.DataFrame:
         pl.lit(True).alias(".absent"),
     )
     time = dataset.time
-    if time is not None and time != planned.visit:
+    if time is not None and time not in named:
         absent = absent.with_columns(pl.Series(time, planned.times[when]).cast(frame.schema[time]))
     return pl.concat([there, absent], how="diagonal")
 

@@ -30,7 +30,7 @@ class WeightedRows:
     Attributes
     ----------
     design : Design
-        With the weights as prior weights.
+        Its prior weights are those of the study.
     planned : Schedule
     weights : Weights
     seen : ndarray (N, T) of bool
@@ -74,16 +74,15 @@ def weighted_rows(
     if kept.size < design.n:
         frame = dataset.frame.filter(pl.col(ROW).is_in(pl.Series(kept).implode()))
         design = build_design(replace(dataset, frame=frame), name, model)
-    who, when = _cells(planned, design)
+    who, when = cells(planned, design)
     y = np.full(seen.shape, np.nan)
     y[who, when] = design.y if design.trials is None else design.y / design.trials
     last = attendance(seen).last
     arm = plan.arm if plan.arm in formula.variables else None
-    predictors = _predictors(formula, planned, plan, settings)
+    predictors = predictors_of(formula, planned, plan, settings)
     weights = observation_weights(planned, last, y, predictors, settings=settings, arm=arm)
-    prior = 1.0 if design.weights is None else design.weights
     return WeightedRows(
-        replace(design, weights=weights.weight[who, when] * prior),
+        design,
         planned,
         weights,
         seen,
@@ -94,7 +93,9 @@ def weighted_rows(
     )
 
 
-def _predictors(formula: Formula, planned: Schedule, plan: Plan, settings: WeightSettings) -> tuple[str, ...]:
+def predictors_of(
+    formula: Formula, planned: Schedule, plan: Plan, settings: WeightSettings
+) -> tuple[str, ...]:
     """Covariates of the drop-out model: those asked for, or the arm and those of the outcome's model."""
     if settings.predictors is not None:
         unknown = [name for name in settings.predictors if name not in planned.frame.columns]
@@ -103,24 +104,15 @@ def _predictors(formula: Formula, planned: Schedule, plan: Plan, settings: Weigh
             raise Refusal(Problem(what, WHERE, "name columns of the data"))
         return settings.predictors
     groups = {column for part in formula.random for column in part.path}
-    not_covariates = {*planned.keys, *formula.outcome.columns, *groups, *_times(planned)}
+    not_covariates: set[str | None] = {
+        planned.time,
+        *planned.keys,
+        *formula.outcome.columns,
+        *groups,
+        *planned.by_visit,
+    }
     named = [plan.arm, *formula.variables] if plan.arm else list(formula.variables)
     return tuple(dict.fromkeys(name for name in named if name not in not_covariates))
-
-
-def _times(planned: Schedule) -> set[str]:
-    """Columns that say when a visit was, and numbers that are the same for all at a visit."""
-    found = {name for name in (planned.visit, planned.time) if name is not None}
-    for name in planned.frame.columns:
-        series = planned.frame[name]
-        if series.dtype.is_numeric() and name != ROW:
-            values = planned.values(name)
-            with np.errstate(all="ignore"):
-                spread = np.nanmax(np.where(planned.places >= 0, values, -np.inf), axis=0)
-                low = np.nanmin(np.where(planned.places >= 0, values, np.inf), axis=0)
-            if (spread == low).all() and np.unique(spread).size > 1:
-                found.add(name)
-    return found
 
 
 def _seen(planned: Schedule, design: Design) -> BoolArray:
@@ -145,7 +137,7 @@ def _without_gaps(
     )
 
 
-def _cells(planned: Schedule, design: Design) -> tuple[IntArray, IntArray]:
+def cells(planned: Schedule, design: Design) -> tuple[IntArray, IntArray]:
     """Subject and visit of each row of a design."""
     rows = planned.frame[ROW].to_numpy()
     who, when = np.nonzero(planned.places >= 0)

@@ -58,6 +58,8 @@ class WeightSettings:
         the covariates of the outcome's model.
     previous : bool
         Whether the previous outcome predicts drop-out.
+    by_arm : bool
+        Whether the previous outcome may act differently in each arm, which takes one more parameter an arm.
     stabilised : bool
         Whether weights are divided by what visit and arm alone say.
     largest : float
@@ -69,6 +71,7 @@ class WeightSettings:
     level: Literal["visit", "subject"] = "visit"
     predictors: tuple[str, ...] | None = None
     previous: bool = True
+    by_arm: bool = False
     stabilised: bool = True
     largest: float = LARGEST
     gaps: Literal["refuse", "cut"] = "refuse"
@@ -139,6 +142,9 @@ def observation_weights(
     known = visits | covariate_columns(planned, steps, predictors)
     if settings.previous:
         known[PREVIOUS] = _previous(y, steps)
+    if settings.previous and settings.by_arm and arm:
+        for name, indicator in covariate_columns(planned, steps, [arm]).items():
+            known[f"{PREVIOUS}:{name}"] = known[PREVIOUS] * indicator
     denominator = _fitted(known, steps, planned)
     numerator = None
     if settings.stabilised:
@@ -166,9 +172,10 @@ def _previous(y: FloatArray, steps: Steps) -> FloatArray:
 
 
 def _fitted(columns: dict[str, FloatArray], steps: Steps, planned: Schedule) -> Hazard:
-    holed = [name for name, values in columns.items() if not np.isfinite(values).all()]
-    if holed:
-        lost = int((~np.all([np.isfinite(columns[name]) for name in holed], axis=0)).sum())
+    gaps = [name for name, values in columns.items() if not np.isfinite(values).all()]
+    if gaps:
+        lost = int((~np.all([np.isfinite(columns[name]) for name in gaps], axis=0)).sum())
+        holed = list(dict.fromkeys(_variable(name, planned) for name in gaps))
         what = f"{several(holed)} is missing before {counted(lost, 'visit')} that somebody may have missed"
         way_out = "leave it out of the predictors of drop-out, or impute it first"
         raise Refusal(Problem(what, WHERE, way_out))
@@ -180,6 +187,12 @@ def _fitted(columns: dict[str, FloatArray], steps: Steps, planned: Schedule) -> 
         way_out = "leave it out of the predictors of drop-out, or choose `observed` or `mi`"
         raise Refusal(Problem(what, WHERE, way_out))
     return fitted
+
+
+def _variable(name: str, planned: Schedule) -> str:
+    """The variable that a column, `armactive`, was made of."""
+    fitting = [column for column in planned.frame.columns if name.startswith(column)]
+    return max(fitting, key=len) if fitting else name
 
 
 def _log_probability(

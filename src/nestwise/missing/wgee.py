@@ -22,25 +22,23 @@ import numpy as np
 
 from nestwise.config.study import MarginalVariance, Model, WorkingCorrelation
 from nestwise.data.dataset import Dataset
-from nestwise.design.record import Design
 from nestwise.errors import Problem, Refusal
-from nestwise.fit.cluster_layout import ClusterLayout, cluster_layout
-from nestwise.fit.gee_refusals import gee_problems, refuse_exact_fit, refuse_separation, refuse_undetermined
-from nestwise.fit.gee_solution import GeeData, GeeState, gee_data, solve_gee
-from nestwise.fit.gee_table import fixed_rows, ratio_rows, wald_tests, working_rows
+from nestwise.fit.cluster_layout import ClusterLayout
+from nestwise.fit.gee_table import fixed_rows, ratio_rows, wald_tests
 from nestwise.fit.gee_variance import GeeCovariance, chosen_kind
 from nestwise.fit.predictions import prediction_rows
-from nestwise.fit.refusals import refuse
-from nestwise.fit.working_correlation import Working, working_correlation
 from nestwise.missing.plan import Plan
 from nestwise.missing.stacked_variance import stacked_covariance
 from nestwise.missing.weighted_rows import WeightedRows, weighted_rows
+from nestwise.missing.weighted_solution import WeightedSolution, solve_weighted
 from nestwise.missing.weights import WHERE, WeightSettings, weights_table
 from nestwise.names import counted, plural
 from nestwise.results import Check, Fit, Status
 
 LEAST_EFFECTIVE = 0.5
 """Share of the rows that weights should be worth at least."""
+LEAST_LEAVERS = 5
+"""Subjects that should have left for each term of the drop-out model."""
 MEAN_RANGE = 0.2
 """Stabilised weights with a mean further from one speak against the drop-out model."""
 
@@ -97,19 +95,16 @@ def _fitted(
     notes: tuple[str, ...],
 ) -> Fit:
     """The fit of weighted rows."""
-    design, kind = rows.design, _kind(model)
-    refuse(gee_problems(design, correlation, kind))
-    layout = cluster_layout(design, correlation)
-    if correlation != "independence" and np.unique(rows.cluster).size < rows.planned.N:
-        what = f"weights by subject and a correlation need {plural(rows.planned.subject)} as clusters"
+    design, planned = rows.design, rows.planned
+    if correlation != "independence" and np.unique(rows.cluster).size < planned.N:
+        what = f"weights by subject and a correlation need {plural(planned.subject)} as clusters"
         raise Refusal(Problem(what, WHERE, "choose `correlation: independence`"))
-    working = working_correlation(correlation, layout, model.lags)
-    data, state = _solved(design, working)
-    chosen = chosen_kind(kind, layout.J)
-    covariance = stacked_covariance(rows, data, working, state, kind=chosen)
+    weights = rows.weights.weight[rows.who, rows.when]
+    solution = solve_weighted(design, weights, correlation, model.lags, _kind(model))
+    layout, data, state = solution.layout, solution.data, solution.state
+    chosen = chosen_kind(model.variance, layout.J)
+    covariance = stacked_covariance(rows, solution, chosen)
     fixed = fixed_rows(design, data, state, covariance, level)
-    fitted = np.empty_like(state.mu)
-    fitted[layout.order] = state.mu if design.trials is None else state.mu * design.trials[layout.order]
     said = (*notes, *rows.notes, *_warnings(rows, layout, chosen))
     reason = "The weighted estimating equations were not solved: use fewer predictors."
     return Fit(
@@ -121,27 +116,13 @@ def _fitted(
         reason=None if state.converged else reason,
         converged=state.converged,
         warnings=said,
-        n_parameters=state.gamma.size + len(working.names) + 1,
-        estimates=(*fixed, *working_rows(working, state), *ratio_rows(design, fixed)),
+        n_parameters=solution.n_parameters,
+        estimates=(*fixed, *solution.nuisance_rows, *ratio_rows(design, fixed)),
         checks=_checks(rows, settings),
         tests=wald_tests(design, data, state, covariance),
-        predictions=prediction_rows(design, fitted, fitted),
-        record=_record(rows, covariance, settings, state),
+        predictions=prediction_rows(design, solution.fitted, solution.fitted),
+        record=_record(rows, covariance, settings, solution),
     )
-
-
-def _solved(design: Design, working: Working) -> tuple[GeeData, GeeState]:
-    """The solution of the weighted equations, unless there is none worth showing."""
-    refuse_undetermined(working)
-    data = gee_data(design, working.layout)
-    try:
-        state = solve_gee(design, data, working)
-    except Refusal:
-        refuse_separation(design, None)  # says more of the reason, if it is that
-        raise
-    refuse_exact_fit(design, state)
-    refuse_separation(design, state)
-    return data, state
 
 
 def _correlation(model: Model, settings: WeightSettings) -> tuple[WorkingCorrelation, tuple[str, ...]]:
@@ -174,6 +155,12 @@ def _warnings(rows: WeightedRows, layout: ClusterLayout, kind: str) -> tuple[str
             f"{counted(cut, 'weight')} of {int(seen.sum()):,} too large and cut: the answer rests on few "
             f"{plural(subject)} who nearly left."
         )
+    left, terms = int((~made.denominator.stays).sum()), len(made.denominator.names)
+    if left < LEAST_LEAVERS * terms:
+        found.append(
+            f"{counted(left, subject)} dropped out, few for the {terms} terms of the drop-out model: name "
+            "fewer predictors."
+        )
     w = made.weight[seen]
     effective = float(w.sum() ** 2 / (w**2).sum())
     if effective < LEAST_EFFECTIVE * w.size:
@@ -203,7 +190,7 @@ def _checks(rows: WeightedRows, settings: WeightSettings) -> tuple[Check, ...]:
 
 
 def _record(
-    rows: WeightedRows, covariance: GeeCovariance, settings: WeightSettings, state: GeeState
+    rows: WeightedRows, covariance: GeeCovariance, settings: WeightSettings, solution: WeightedSolution
 ) -> dict[str, Any]:
     made = rows.weights
     models = {
@@ -231,5 +218,5 @@ def _record(
             "by_visit": weights_table(rows.planned, rows.design.model, made, rows.seen).to_dicts(),
             **models,
         },
-        "convergence": {"steps": state.steps, "converged": state.converged},
+        "convergence": {"steps": solution.state.steps, "converged": solution.state.converged},
     }

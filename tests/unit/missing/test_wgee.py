@@ -211,6 +211,41 @@ def test_missing_predictors_are_refused_by_name(trial, model):
         fit_wgee(dataset, "m", model(), PLAN, WeightSettings(predictors=("z",)))
 
 
+def test_a_missing_arm_is_called_by_its_name(trial, model):
+    dataset = trial()
+    unknown = pl.when(pl.col("id").cast(pl.String) != "s3").then("arm")
+    with pytest.raises(Refusal, match=r"arm is missing before \d visits? that"):
+        fit_wgee(replace(dataset, frame=dataset.frame.with_columns(arm=unknown)), "m", model(), PLAN)
+
+
+def test_few_who_left_are_said(trial, model):
+    said = " ".join(fit_wgee(trial(N=30), "m", model(), PLAN).warnings)
+    assert "few for the 6 terms of the drop-out model" in said
+
+
+def test_subjects_inside_clusters_are_summed(trial, model):
+    """Twelve sites: what the drop-out model adds is summed within them like the scores."""
+    dataset = trial(N=120)
+    number = pl.col("id").cast(pl.String).str.slice(1).cast(pl.Int64) % 12
+    site = pl.concat_str([pl.lit("c"), number.cast(pl.String)]).cast(pl.Enum([f"c{k}" for k in range(12)]))
+    dataset = replace(
+        dataset, frame=dataset.frame.with_columns(site=site), within={"site": None, "id": "site"}
+    )
+    fit = fit_wgee(dataset, "m", model("y ~ x + arm * t + (1 | site)", variance="LZ"), PLAN, UNCUT)
+    rows = weighted_rows(dataset, "m", model("y ~ x + arm * t + (1 | site)"), PLAN, UNCUT)
+    functions, p, parts = stacked(rows, "gaussian", "visit", stabilised=True)
+    theta = np.concatenate([fixed(fit), *[part.alpha for part in parts]])
+    jacobian = np.empty((theta.size, theta.size))
+    for k, step in enumerate(1e-5 * np.eye(theta.size)):
+        jacobian[:, k] = (functions(theta + step) - functions(theta - step)).sum(axis=0) / 2e-5
+    sums = np.zeros((12, theta.size))
+    np.add.at(sums, rows.cluster, functions(theta))
+    bread = np.linalg.inv(jacobian)
+    expected = (bread @ (sums.T @ sums) @ bread.T)[:p, :p]
+    assert fit.n_groups == 12
+    assert np.array(fit.record["covariance"]) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
 def test_model_based_errors_are_refused(trial, model):
     with pytest.raises(Refusal, match="know nothing of the weights"):
         fit_wgee(trial(), "m", model(variance="model"), PLAN)
