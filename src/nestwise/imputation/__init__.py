@@ -10,6 +10,7 @@ In reading order:
 - `columns`: the completed data as predictors, computed again when a variable changes.
 - `target`: one variable made ready, at whatever level it lives.
 - `conditional`: draws of one variable given all others.
+- `substantive`: draws of covariates that are compatible with the analysis model.
 - `chained`: all variables in turn, over and over: one chain, one imputation.
 - `draws`: the drawn values, as a record and as a file.
 - `traces`: whether chains agree.

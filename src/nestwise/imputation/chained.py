@@ -21,6 +21,7 @@ METHODS: Mapping[str, tuple[str, ...]] = {
     "ordinal": ("ordinal",),
     "nominal": ("nominal", "ordinal", "binary"),
     "count": ("count",),
+    "substantive": ("continuous", "count", "binary", "ordinal", "nominal"),
 }
 """How gaps can be drawn, each with the kinds of variable it suits."""
 DEFAULTS: Mapping[str, str] = {
@@ -78,7 +79,7 @@ def check(incomplete: Incomplete) -> None:
             what = f"is {variable.kind}, which the method {method} does not suit"
             suiting = ", ".join(name for name, kinds in METHODS.items() if variable.kind in kinds)
             way_out = f"choose one of {suiting}"
-        elif method in ("ordinal", "nominal") and (absent := _absent(variable)):
+        elif variable.categories and method != "matching" and (absent := _absent(variable)):
             what = f"has no observed value {absent}"
             way_out = "take the category out of its levels"
         else:
@@ -178,10 +179,16 @@ def run_chain(
         If an imputation model is singular.
     """
     from nestwise.imputation.conditional import Conditional
+    from nestwise.imputation.substantive import SubstantiveConditional
 
     rng = np.random.default_rng(seed)
     data = start(incomplete, rng)
-    conditionals = [Conditional(target, rng) for target in targets]
+    conditionals = [
+        SubstantiveConditional(incomplete, target, data, rng)
+        if target.method == "substantive"
+        else Conditional(target, rng)
+        for target in targets
+    ]
     draws: dict[str, FloatArray] = {}
     traces = np.zeros((iterations, len(targets), len(TRACED)))
     for sweep in range(iterations):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,21 +109,39 @@ class Conditional:
         Refusal
             If the imputation model is singular.
         """
-        target, scale = self.target, data.scales[self.target.variable.name]
-        X, Z = target.matrices(data)
+        X, Z = self.update(data, steps, self.target.parts)
+        etas = self.linear_predictors(X, Z, self.target.missing)
+        if self.target.method == "matching":
+            return self._matched(X, Z, etas[0])
+        return DRAWS[self.target.method](self, etas, data.scales[self.target.variable.name])
+
+    def update(
+        self, data: CompletedData, steps: int, parts: Sequence[Part]
+    ) -> tuple[FloatArray, FloatArray]:
+        """Draw the parameters given the response of some units; the matrices (U, p) and (U, q) of all.
+
+        Raises
+        ------
+        Refusal
+            If the imputation model is singular.
+        """
+        scale = data.scales[self.target.variable.name]
+        X, Z = self.target.matrices(data)
         if not self.states:
-            self.states = [first_state(target, part, Z.shape[1], scale) for part in target.parts]
+            self.states = [first_state(self.target, part, Z.shape[1], scale) for part in parts]
             steps = max(steps, FIRST_STEPS)
-        X_gap, Z_gap = X[target.missing], Z[target.missing]
-        for part, state in zip(target.parts, self.states, strict=True):
+        for part, state in zip(parts, self.states, strict=True):
+            if RESIDUAL[self.target.method] in (normal.COMMON, normal.BY_GROUP):
+                state.response[:] = (part.response - scale[0]) / scale[1]
             self._update(part, state, X[part.index], Z[part.index], steps)
-        etas = [
-            linear_predictor(target, X_gap, Z_gap, target.missing, state.parameters[:3])
+        return X, Z
+
+    def linear_predictors(self, X: FloatArray, Z: FloatArray, units: IntArray) -> list[FloatArray]:
+        """Of each regression, the linear predictors (r,) of some units with the drawn parameters."""
+        return [
+            linear_predictor(self.target, X[units], Z[units], units, state.parameters[:3])
             for state in self.states
         ]
-        if target.method == "matching":
-            return self._matched(X, Z, etas[0])
-        return DRAWS[target.method](self, etas, scale)
 
     def spreads(self, scale: float) -> tuple[float, float]:
         """Residual SD and SD of the random intercept of the first regression, on the response's scale."""

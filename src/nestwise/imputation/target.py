@@ -121,7 +121,13 @@ def units_of(incomplete: Incomplete, variable: Variable) -> Units:
     return Units(row_of, unit_of, inner, outer, int(outer.max()) + 1, grouped=True)
 
 
-def make_target(incomplete: Incomplete, variable: Variable, method: str, data: CompletedData) -> Target:
+def make_target(
+    incomplete: Incomplete,
+    variable: Variable,
+    method: str,
+    data: CompletedData,
+    sources: tuple[Source, ...] | None = None,
+) -> Target:
     """Lay out one variable.
 
     Parameters
@@ -134,6 +140,8 @@ def make_target(incomplete: Incomplete, variable: Variable, method: str, data: C
         How they are drawn.
     data : CompletedData
         Filled at random, to see which predictors say something new.
+    sources : tuple of Source, optional
+        Predictors other than those of chained equations.
 
     Raises
     ------
@@ -143,7 +151,7 @@ def make_target(incomplete: Incomplete, variable: Variable, method: str, data: C
     units = units_of(incomplete, variable)
     values = variable.values[units.row_of]
     observed, missing = np.flatnonzero(~np.isnan(values)), np.flatnonzero(np.isnan(values))
-    sources = predictors(incomplete, variable)
+    sources = predictors(incomplete, variable) if sources is None else sources
     raw = _stacked(data, sources, incomplete.n)[units.row_of]
     # a column is kept if it is not settled by those before it, in the rows that inform the model
     kept = np.array(independent_columns(np.column_stack([np.ones(observed.size), raw[observed]])), np.int64)
@@ -152,7 +160,7 @@ def make_target(incomplete: Incomplete, variable: Variable, method: str, data: C
     if observed.size < kept.size + 4:
         raise Refusal(_too_few(variable, observed.size, kept.size + 1))
     index = observed[np.argsort(units.inner[observed], kind="stable")]
-    parts = _parts(variable, method, units, index, values)
+    parts = parts_of(variable, method, units, index, values)
     target = Target(
         variable,
         method,
@@ -169,9 +177,10 @@ def make_target(incomplete: Incomplete, variable: Variable, method: str, data: C
     return target
 
 
-def _parts(
+def parts_of(
     variable: Variable, method: str, units: Units, index: IntArray, values: FloatArray
 ) -> tuple[Part, ...]:
+    """The regressions of a variable of some units, sorted by inner group, whose `values` are given."""
     def part(index: IntArray, response: FloatArray) -> Part:
         start = np.searchsorted(units.inner[index], np.arange(units.outer.size + 1))
         return Part(index, start.astype(np.int64), response)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nestwise.data.dataset import Dataset
@@ -32,12 +32,18 @@ class Demands:
     transformed : frozenset of str
         Variables that stand inside a nonlinear function such as log(): their imputed values are taken from
         the observed ones, for which the function is defined.
+    contextual : tuple of str
+        Variables whose group means or deviations from them enter.
+    outcome_transformed : bool
+        Whether the outcome is no single column.
     """
 
     variables: tuple[str, ...]
     products: tuple[Product, ...]
     slopes: Mapping[str, tuple[str, ...]]
     transformed: frozenset[str]
+    contextual: tuple[str, ...] = ()
+    outcome_transformed: bool = False
 
 
 def demands(formula: Formula, dataset: Dataset) -> Demands:
@@ -67,7 +73,22 @@ def demands(formula: Formula, dataset: Dataset) -> Demands:
         tuple(products.values()),
         {group: tuple(listed) for group, listed in slopes.items()},
         frozenset(transformed),
+        _contextual(expressions, dataset),
+        formula.outcome.kind != "column",
     )
+
+
+def _contextual(expressions: Sequence[Expression], dataset: Dataset) -> tuple[str, ...]:
+    used = {name for expression in expressions for name in names_in(expression)}
+    made = {each.as_: each for each in dataset.derivations}
+    waiting, found = [name for name in used if name in made], set()
+    while waiting:
+        derivation = made[waiting.pop()]
+        if derivation.group is not None:
+            found.add(_stored(dataset)(derivation.source))
+        if derivation.source in made:
+            waiting.append(derivation.source)
+    return tuple(sorted(found))
 
 
 class _Stored:

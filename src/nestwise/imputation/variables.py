@@ -19,6 +19,7 @@ from nestwise.errors import Problem, Refusal
 from nestwise.formula.record import Formula, parse
 from nestwise.imputation.level import level_of, spread_over_groups
 from nestwise.imputation.record import Grouping, Incomplete, Kind, Product, Variable
+from nestwise.imputation.substantive import FAMILIES
 from nestwise.imputation.terms import Demands, demands
 from nestwise.names import several
 
@@ -95,8 +96,17 @@ def incomplete_record(dataset: Dataset, name: str, model: Model, wishes: Wishes 
     if problems:
         raise Refusal(problems)
     return Incomplete(
-        dataset.study, name, tuple(variables), factors, _usable(asked, plain), outcome, model.family, frame[ROW].to_numpy()
-    )  # fmt: skip
+        dataset.study,
+        name,
+        tuple(variables),
+        factors,
+        _usable(asked, plain),
+        outcome,
+        model.family,
+        frame[ROW].to_numpy(),
+        tuple(auxiliary),
+        asked.contextual,
+    )
 
 
 def _usable(asked: Demands, names: Sequence[str]) -> tuple[Product, ...]:
@@ -199,10 +209,15 @@ def _method(name: str, kind: Kind, asked: Demands, model: Model, is_outcome: boo
     """The method the analysis asks for; empty for the default of the kind."""
     if name in asked.transformed and kind in ("continuous", "count"):
         return "matching"
-    if is_outcome and kind == "count":
+    if is_outcome:
         counted = model.family in ("poisson", "negative_binomial")
         # a count that is analysed as normal is drawn as normal and stays unrounded (Horton et al. 2003)
-        return "count" if counted else "normal" if model.family == "gaussian" else "matching"
+        drawn = "count" if counted else "normal" if model.family == "gaussian" else "matching"
+        return drawn if kind == "count" else ""
+    if model.family in FAMILIES and not asked.outcome_transformed and name not in asked.contextual:
+        bent = {each for product in asked.products for each in product.factors}
+        varying = {each for listed in asked.slopes.values() for each in listed}
+        return "substantive" if name in bent | varying else ""
     return ""
 
 
