@@ -3,7 +3,7 @@
 In reading order:
 
 - `record`: the incomplete variables of one analysis model, with their groups and products.
-- `terms`, `level`, `variables`: what a formula asks for; where a variable lives; a data set made into the record.
+- `terms`, `level`, `variables`: what a formula asks for; where a variable lives; the record of a data set.
 - `normal`: compiled Gibbs steps of the normal mixed model, on which all else rests.
 - `latent`: the latent normal responses behind binary, ordinal and count variables.
 - `matching`: observed values of rows with a similar prediction.

@@ -1,9 +1,10 @@
-"""Chained equations: every incomplete variable is drawn given all others, over and over (van Buuren 2018, ch. 7)."""
+"""Chained equations: each incomplete variable is drawn given all others, in turn (van Buuren 2018, ch. 7)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -103,7 +104,7 @@ def _factor_problems(incomplete: Incomplete) -> list[Problem]:
     if len(factors) > 2:
         what = f"there are {len(factors)} grouping factors, and gaps are drawn with one or two"
         problems.append(Problem(what, "imputation model", "leave out the outermost random effects"))
-    for inner, outer in zip(factors, factors[1:], strict=False):
+    for inner, outer in pairwise(factors):
         pairs = np.unique(np.column_stack([inner.codes, outer.codes]), axis=0)
         if pairs.shape[0] > inner.n_groups:
             what = f"groups of {inner.name} are spread over several of {outer.name}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtri
@@ -18,7 +18,7 @@ from nestwise.imputation.target import Part, Target
 FIRST_STEPS = 50
 """Gibbs steps at the first visit of a variable: its parameters start at guesses."""
 RIDGE = 1e-5
-"""Prior precision of standardised coefficients of a normal model, as a share of what the rows say (as in mice)."""
+"""Prior precision of standardised coefficients of a normal model, a share of the rows (as in mice)."""
 COEFFICIENT_SD = 2.5
 """Prior SD of standardised coefficients of latent models: separation would let them grow without end."""
 INTERCEPT_SD = 10.0
@@ -94,7 +94,7 @@ def linear_predictor(
 
 
 class Conditional:
-    """The draws of one variable in one chain: its target, and where the Gibbs samplers of its regressions stand."""
+    """The draws of one variable in one chain: its target, and where its Gibbs samplers stand."""
 
     def __init__(self, target: Target, rng: np.random.Generator) -> None:
         self.target = target
@@ -115,9 +115,7 @@ class Conditional:
             return self._matched(X, Z, etas[0])
         return DRAWS[self.target.method](self, etas, data.scales[self.target.variable.name])
 
-    def update(
-        self, data: CompletedData, steps: int, parts: Sequence[Part]
-    ) -> tuple[FloatArray, FloatArray]:
+    def update(self, data: CompletedData, steps: int, parts: Sequence[Part]) -> tuple[FloatArray, FloatArray]:
         """Draw the parameters given the response of some units; the matrices (U, p) and (U, q) of all.
 
         Raises
@@ -130,10 +128,14 @@ class Conditional:
         if not self.states:
             self.states = [first_state(self.target, part, Z.shape[1], scale) for part in parts]
             steps = max(steps, FIRST_STEPS)
-        for part, state in zip(parts, self.states, strict=True):
+        for place, part in enumerate(parts):
+            state = self.states[place]
             if RESIDUAL[self.target.method] in (normal.COMMON, normal.BY_GROUP):
-                state.response[:] = (part.response - scale[0]) / scale[1]
+                state = replace(state, response=(part.response - scale[0]) / scale[1])
+            elif state.response.size != part.response.size:
+                state = replace(state, response=np.zeros(part.response.size))
             self._update(part, state, X[part.index], Z[part.index], steps)
+            self.states[place] = state
         return X, Z
 
     def linear_predictors(self, X: FloatArray, Z: FloatArray, units: IntArray) -> list[FloatArray]:
@@ -158,8 +160,8 @@ class Conditional:
         for _ in range(latent_steps):
             self._latent(kind, part, state, X, Z)
             if not normal.gibbs(
-                self._rng, steps // latent_steps, kind, X, Z, state.response, part.start, self.target.units.outer,
-                products, prior, *state.parameters, *state.means,
+                self._rng, steps // latent_steps, kind, X, Z, state.response, part.start,
+                self.target.units.outer, products, prior, *state.parameters, *state.means,
             ):  # fmt: skip
                 name = self.target.variable.name
                 raise Refusal(

@@ -25,8 +25,10 @@ from nestwise.imputation.target import Target, make_target, parts_of
 
 FAMILIES = ("gaussian", "binomial")
 """Families of analysis models that covariates are drawn with."""
-TRIES = 10
-"""Proposals for each gap at one visit."""
+TRIES, FIRST_TRIES = 10, 100
+"""Proposals for each gap at one visit, and at the first, which starts at random values."""
+STEP = 0.5
+"""Spread of every other proposal, a step from the current value, in residual SDs of the covariate."""
 COVARIATE_METHODS = {"continuous": "normal", "count": "normal"}
 """Model of a covariate without the outcome; that of its kind for the others."""
 
@@ -35,10 +37,10 @@ def analysis_sources(incomplete: Incomplete) -> tuple[Source, ...]:
     """The fixed part of the analysis model: its variables, the group means it names, its products."""
     names = [each.name for each in incomplete.variables if each.name not in incomplete.auxiliary]
     names = [name for name in names if name != incomplete.outcome]
-    means = [
-        Source((name,), f) for name in incomplete.contextual for f in range(len(incomplete.factors))
+    means = [Source((name,), f) for name in incomplete.contextual for f in range(len(incomplete.factors))]
+    products = [
+        Source(each.factors) for each in incomplete.products if incomplete.outcome not in each.factors
     ]
-    products = [Source(each.factors) for each in incomplete.products if incomplete.outcome not in each.factors]
     return tuple(dict.fromkeys([*(Source((name,)) for name in names), *means, *products]))
 
 
@@ -49,9 +51,7 @@ class SubstantiveConditional:
         self, incomplete: Incomplete, target: Target, data: CompletedData, rng: np.random.Generator
     ) -> None:
         outcome = incomplete.variable(incomplete.outcome)
-        own = tuple(
-            source for source in target.predictors if outcome.name not in source.factors
-        )
+        own = tuple(source for source in target.predictors if outcome.name not in source.factors)
         method = COVARIATE_METHODS.get(target.variable.kind, target.variable.kind)
         model = "normal" if incomplete.family == "gaussian" else "binary"
         self.target = target
@@ -78,35 +78,52 @@ class SubstantiveConditional:
         Refusal
             If one of the two models is singular.
         """
-        X, Z = self._updated(self._covariate, data, steps)
-        self._updated(self._model, data, steps)
+        first = not self._model.states
+        X, Z = self._updated(self._covariate, data, steps, first)
+        self._updated(self._model, data, steps, first)
         etas = self._covariate.linear_predictors(X, Z, self.target.missing)
         if self._covariate.target.method == "normal":
-            return self._metropolis(data, etas[0])
+            return self._metropolis(data, etas[0], FIRST_TRIES if first else TRIES)
         return self._category(data, etas)
 
     def _updated(
-        self, model: Conditional, data: CompletedData, steps: int
+        self, model: Conditional, data: CompletedData, steps: int, first: bool
     ) -> tuple[FloatArray, FloatArray]:
+        """Draw the parameters of one of the two models given completed values.
+
+        At the first visit the gaps hold random values, which would draw every effect toward zero: only rows
+        that have the covariate count.
+        """
         target = model.target
         values = data.values[target.variable.name][target.units.row_of]
         index = np.argsort(target.units.inner, kind="stable")
+        if first:
+            seen = ~self.target.variable.missing[target.units.row_of]
+            index = index[seen[index]]
         return model.update(
             data, steps, parts_of(target.variable, target.method, target.units, index, values)
         )
 
-    def _metropolis(self, data: CompletedData, eta: FloatArray) -> FloatArray:
+    def _metropolis(self, data: CompletedData, eta: FloatArray, tries: int) -> FloatArray:
+        """Proposals from the covariate's own model and steps from the current value, in turn."""
         name = self.target.variable.name
         center, scale = data.scales[name]
         inner = self._covariate.target.units.inner[self.target.missing]
         spread = np.sqrt(self._covariate.states[0].parameters[6][inner])
+        eta = eta * scale + center[0]
+        spread = spread * scale
         current = data.values[name][self.target.units.row_of][self.target.missing]
         support = self._support(data)
-        for _ in range(TRIES):
-            proposal = (eta + spread * self._rng.standard_normal(eta.size)) * scale + center[0]
+        for attempt in range(tries):
+            noise = spread * self._rng.standard_normal(eta.size)
+            near = bool(attempt % 2)
+            proposal = current + STEP * noise if near else eta + noise
             self._place(data, proposal)
             proposed = self._support(data)
-            taken = np.log(self._rng.random(eta.size)) < proposed - support
+            ratio = proposed - support
+            if near:
+                ratio += 0.5 * ((current - eta) ** 2 - (proposal - eta) ** 2) / spread**2
+            taken = np.log(self._rng.random(eta.size)) < ratio
             current = np.where(taken, proposal, current)
             support = np.where(taken, proposed, support)
         self._place(data, current)
@@ -120,8 +137,8 @@ class SubstantiveConditional:
             support[:, k] = self._support(data)
         weight = prior * np.exp(support - support.max(axis=1, keepdims=True))
         ends = np.cumsum(weight, axis=1)
-        chosen = (self._rng.random(weight.shape[0])[:, None] * ends[:, -1:] > ends).sum(axis=1)
-        return np.minimum(chosen, prior.shape[1] - 1).astype(np.float64)
+        above = self._rng.random(size=(prior.shape[0], 1)) * ends[:, -1:] > ends
+        return np.asarray(np.minimum(above.sum(axis=1), prior.shape[1] - 1), dtype=np.float64)
 
     def _prior(self, etas: list[FloatArray]) -> FloatArray:
         """Probabilities (r, K) of the covariate's own model."""
@@ -148,9 +165,9 @@ class SubstantiveConditional:
         (eta,) = model.linear_predictors(X, Z, np.arange(X.shape[0]))
         y = data.values[model.target.variable.name]
         if model.target.method == "normal":
-            center, scale = data.scales[model.target.variable.name]
+            (center,), scale = data.scales[model.target.variable.name]
             variances = model.states[0].parameters[6][model.target.units.inner]
-            density = -0.5 * ((y - center[0]) / scale - eta) ** 2 / variances
+            density = -0.5 * ((y - center) / scale - eta) ** 2 / variances
         else:
             density = np.asarray(log_ndtr(np.where(y > 0, eta, -eta)))
         units = self.target.units

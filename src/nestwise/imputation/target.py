@@ -1,4 +1,4 @@
-"""One incomplete variable made ready: its units, groups, predictors and observed values in the order of groups."""
+"""One incomplete variable made ready: its units, groups, predictors, and observed values by group."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Units:
 
 @dataclass(frozen=True)
 class Part:
-    """The observed units of one regression: `index` (r,) sorted by inner group, `start` (J + 1,), `response`."""
+    """Observed units of one regression: `index` (r,) sorted by inner group, `start` (J + 1,), `response`."""
 
     index: IntArray
     start: IntArray
@@ -181,6 +181,7 @@ def parts_of(
     variable: Variable, method: str, units: Units, index: IntArray, values: FloatArray
 ) -> tuple[Part, ...]:
     """The regressions of a variable of some units, sorted by inner group, whose `values` are given."""
+
     def part(index: IntArray, response: FloatArray) -> Part:
         start = np.searchsorted(units.inner[index], np.arange(units.outer.size + 1))
         return Part(index, start.astype(np.int64), response)
@@ -195,7 +196,7 @@ def parts_of(
 def _too_few(variable: Variable, observed: int, columns: int) -> Problem:
     place = "rows" if variable.level is None else f"groups of {variable.level}"
     return Problem(
-        f"{variable.name} has a value in {observed} {place} only, and {columns} coefficients would predict it",
+        f"{variable.name} has a value in {observed} {place} only, and {columns} coefficients predict it",
         f"imputation model of {variable.name}",
         "leave out auxiliary variables, or leave this variable out of the model",
     )

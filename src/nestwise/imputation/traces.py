@@ -56,7 +56,8 @@ def verdict(
     """
     values = r_hat(traces)
     table = {
-        name: dict(zip(traced, map(float, values[place]), strict=True)) for place, name in enumerate(variables)
+        name: dict(zip(traced, map(float, values[place]), strict=True))
+        for place, name in enumerate(variables)
     }
     unmixed = [name for name, row in table.items() if max(row["mean"], row["sd"]) > LIMIT]
     return table, tuple(unmixed)

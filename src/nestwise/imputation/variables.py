@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -86,11 +87,12 @@ def incomplete_record(dataset: Dataset, name: str, model: Model, wishes: Wishes 
     _refuse_gaps(frame, [column for column in needed if column not in names], "says how rows are weighed")
     plain = [each for each in names if each not in parents or frame[each].null_count()]
     outcome = asked.variables[0] if formula.outcome.kind != "cbind" else ""
+    default = partial(_method, asked=asked, model=model, outcome=outcome)
     variables: list[Variable] = []
     problems: list[Problem] = []
     for each in plain:
         try:
-            variables.append(_variable(frame[each], dataset, factors, wishes, asked, model, each == outcome))
+            variables.append(_variable(frame[each], dataset, factors, wishes, default))
         except Refusal as refusal:
             problems += refusal.problems
     if problems:
@@ -116,7 +118,9 @@ def _usable(asked: Demands, names: Sequence[str]) -> tuple[Product, ...]:
 def _paths(formula: Formula, subject: str | None) -> dict[str, tuple[str, ...]]:
     members = [part.group for part in formula.random if part.memberships]
     if members:
-        what = f"rows belong to several groups of {', '.join(members)}, and gaps are drawn with one group a row"
+        what = (
+            f"rows belong to several groups of {', '.join(members)}, and gaps are drawn with one group a row"
+        )
         raise Refusal(Problem(what, formula.text, "analyse the observed rows of this model"))
     paths = {part.group: part.path for part in formula.random}
     if subject is not None:
@@ -158,9 +162,7 @@ def _variable(
     dataset: Dataset,
     factors: tuple[Grouping, ...],
     wishes: Wishes,
-    asked: Demands,
-    model: Model,
-    is_outcome: bool,
+    default: Callable[[str, Kind], str],
 ) -> Variable:
     name = series.name
     info = dataset.variables.get(name)
@@ -180,12 +182,12 @@ def _variable(
     level = None if declared == ROWS else level_of(name, kind, values, factors, declared)
     if level is not None:
         values = spread_over_groups(values, next(each for each in factors if each.name == level))
-    method = wishes.methods.get(name) or _method(name, kind, asked, model, is_outcome)
+    method = wishes.methods.get(name) or default(name, kind)
     return Variable(name, kind, values, level, categories, method)
 
 
 def numbers(series: pl.Series) -> tuple[FloatArray, tuple[str, ...]]:
-    """A column as numbers (n,), NaN where missing; of levels the places among those that occur, and their labels."""
+    """A column as numbers (n,), NaN where missing; levels as places among those that occur, and labels."""
     if series.dtype.is_numeric() or series.dtype == pl.Boolean:
         values = series.cast(pl.Float64).fill_nan(None).to_numpy().astype(np.float64)
         return values, ()
@@ -205,11 +207,11 @@ def _ranked(values: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
     return np.where(np.isnan(values), np.nan, places), tuple(f"{value:g}" for value in distinct)
 
 
-def _method(name: str, kind: Kind, asked: Demands, model: Model, is_outcome: bool) -> str:
+def _method(name: str, kind: Kind, asked: Demands, model: Model, outcome: str) -> str:
     """The method the analysis asks for; empty for the default of the kind."""
     if name in asked.transformed and kind in ("continuous", "count"):
         return "matching"
-    if is_outcome:
+    if name == outcome:
         counted = model.family in ("poisson", "negative_binomial")
         # a count that is analysed as normal is drawn as normal and stays unrounded (Horton et al. 2003)
         drawn = "count" if counted else "normal" if model.family == "gaussian" else "matching"

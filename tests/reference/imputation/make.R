@@ -54,11 +54,26 @@ run <- function(method, m, maxit, seed) {
   imp <- mice(d, method = s$meth, predictorMatrix = s$pred, m = m, maxit = maxit, seed = seed, printFlag = FALSE)
   pooled(fitted_to(complete(imp, "all"), lpo ~ iqv + ses + sex + ssi + (1 | sch)))
 }
-print(system.time(out$schools_pan <- run(list(lpo = "2l.pan", iqv = "2l.pan", sex = "2l.pan", ssi = "2lonly.norm"), 100, 10, 1)))
-print(system.time(out$schools_norm <- run(list(lpo = "2l.norm", iqv = "2l.norm", sex = "2l.pan", ssi = "2lonly.norm"), 50, 5, 2)))
-print(system.time(out$schools_lmer <- run(list(lpo = "2l.lmer", iqv = "2l.lmer", sex = "2l.bin", ssi = "2lonly.pmm"), 50, 5, 3)))
+save <- function() write_json(out, "expected.json", digits = 10, auto_unbox = TRUE, pretty = TRUE)
+writeLines(capture.output(sessionInfo()), "session.txt")
 out$schools_complete <- {
   f <- lmer(lpo ~ iqv + ses + sex + ssi + (1 | sch), d); list(terms = names(fixef(f)), estimate = fixef(f))
 }
-write_json(out, "expected.json", digits = 10, auto_unbox = TRUE, pretty = TRUE)
-writeLines(capture.output(sessionInfo()), "session.txt")
+out$schools_pan <- run(list(lpo = "2l.pan", iqv = "2l.pan", sex = "2l.pan", ssi = "2lonly.norm"), 40, 5, 1)
+save()
+
+# --- an interaction, by smcfcs: y ~ x * z, simulated, no groups
+suppressMessages(library(smcfcs))
+set.seed(3)
+n <- 600; z <- rnorm(n); x <- 0.5 * z + rnorm(n); y <- 1 + 0.5 * x + 0.4 * z + 0.5 * x * z + rnorm(n)
+s <- data.frame(y = y, x = ifelse(runif(n) < plogis(-0.8 + 0.5 * y), NA, x), z = z)
+write.csv(s, "interaction.csv", row.names = FALSE, na = "")
+log <- capture.output(smc <- smcfcs(s, smtype = "lm", smformula = "y ~ x + z + x:z", method = c("", "norm", ""),
+                                    m = 60, numit = 10))
+ordinary <- lapply(smc$impDatasets, function(d) lm(y ~ x * z, d))
+Q <- sapply(ordinary, coef); U <- sapply(ordinary, function(f) diag(vcov(f))); B <- apply(Q, 1, var)
+out$interaction_smcfcs <- list(m = ncol(Q), terms = rownames(Q), estimate = rowMeans(Q), within = rowMeans(U),
+                               between = B, std_error = sqrt(rowMeans(U) + (1 + 1 / ncol(Q)) * B))
+save()
+out$schools_lmer <- run(list(lpo = "2l.lmer", iqv = "2l.lmer", sex = "2l.bin", ssi = "2lonly.pmm"), 20, 3, 3)
+save()
