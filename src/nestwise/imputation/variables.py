@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -92,7 +92,9 @@ def incomplete_record(dataset: Dataset, name: str, model: Model, wishes: Wishes 
     problems: list[Problem] = []
     for each in plain:
         try:
-            variables.append(_variable(frame[each], dataset, factors, wishes, default))
+            variables.append(
+                _variable(frame[each], dataset, factors, wishes, default, factored=asked.factored)
+            )
         except Refusal as refusal:
             problems += refusal.problems
     if problems:
@@ -163,6 +165,8 @@ def _variable(
     factors: tuple[Grouping, ...],
     wishes: Wishes,
     default: Callable[[str, Kind], str],
+    *,
+    factored: Collection[str],
 ) -> Variable:
     name = series.name
     info = dataset.variables.get(name)
@@ -173,6 +177,8 @@ def _variable(
         raise Refusal(Problem(what, f"column {name}", way_out))
     values, categories = numbers(series)
     if categories and kind not in ("nominal", "ordinal"):
+        kind = "nominal"
+    if name in factored and not categories:
         kind = "nominal"
     if not categories and kind in ("nominal", "ordinal"):
         values, categories = _ranked(values)

@@ -122,3 +122,11 @@ def test_outcomes_are_drawn_as_they_are_analysed():
     counts = holes(RNG.integers(0, 9, 100))
     assert record("age ~ x + (1 | g)").variable("age").method == "normal"
     assert record("age ~ x + (1 | g)", family="poisson", age=counts).variable("age").method == "count"
+
+
+def test_factor_makes_levels_of_numbers():
+    found = record("y ~ factor(visit) + (1 | g)", visit=[0, 2, 3, 5, 8] * 20)
+    assert (found.variable("visit").kind, found.variable("visit").categories) == (
+        "nominal",
+        ("0", "2", "3", "5", "8"),
+    )
