@@ -170,3 +170,46 @@ def test_imputation_covers_where_complete_cases_do_not(make):
     bias, coverage, _ = summary(answers["complete_case"], p)
     assert np.abs(bias).max() > 0.5
     assert coverage.min() < 0.9
+
+
+KINDS = ("binary", "ordinal", "nominal", "count")
+
+
+def discrete(rng):
+    """One variable of each kind with gaps that depend on x: values, and the record of each."""
+    codes = np.repeat(np.arange(50), 40)
+    x, u = rng.normal(size=codes.size), 0.6 * rng.normal(size=50)[codes]
+    first = 0.8 * x + u + rng.normal(size=codes.size) > 0.4
+    second = -0.5 * x + rng.normal(size=codes.size) > 0
+    made = {
+        "binary": (0.8 * x + u + 0.6 * rng.logistic(size=codes.size) > 0.4).astype(float),
+        "ordinal": np.digitize(0.8 * x + u + rng.normal(size=codes.size), [-1, 0.2, 1.1]).astype(float),
+        "nominal": np.where(first, np.where(second, 2.0, 1.0), 0.0),
+        "count": rng.poisson(np.exp(0.8 + 0.5 * x + u + 0.4 * rng.normal(size=codes.size))).astype(float),
+    }
+    group = Grouping("g", codes, tuple(map(str, range(50))))
+    lost = rng.random(codes.size) < 1 / (1 + np.exp(0.3 - x))
+    for kind, values in made.items():
+        labels = tuple("abcd")[: int(values.max()) + 1] if kind in ("ordinal", "nominal") else ()
+        variable = Variable("v", kind, np.where(lost, np.nan, values), None, labels, kind)
+        record = Incomplete("s", "m", (variable, Variable("x", "continuous", x)), (group,), outcome="v")
+        yield values[lost], record
+
+
+@pytest.mark.slow
+def test_discrete_variables_are_drawn_without_bias():
+    """The mean of what is drawn is that of what was lost; that of the observed values is not."""
+    apart = []
+    for study in range(30):
+        row = []
+        for lost, record in discrete(np.random.default_rng([12, study])):
+            targets = plan(record)
+            chains = [run_chain(record, targets, seed_for(8, study, k), 2, 20) for k in range(4)]
+            seen = record.variable("v").values
+            row.append(np.mean([chain.draws["v"].mean() for chain in chains]) - lost.mean())
+            row.append(np.nanmean(seen) - lost.mean())
+        apart.append(row)
+    mean, error = np.mean(apart, axis=0), np.std(apart, axis=0, ddof=1) / np.sqrt(len(apart))
+    z = (mean / error).reshape(len(KINDS), 2)
+    assert np.abs(z[:, 0]).max() < 3.5
+    assert np.abs(z[:, 1]).min() > 10

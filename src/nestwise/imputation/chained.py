@@ -80,6 +80,9 @@ def check(incomplete: Incomplete) -> None:
             what = f"is {variable.kind}, which the method {method} does not suit"
             suiting = ", ".join(name for name, kinds in METHODS.items() if variable.kind in kinds)
             way_out = f"choose one of {suiting}"
+        elif method == "count" and (observed.min() < 0 or (observed != np.round(observed)).any()):
+            what = "has values that are no counts: negative, or not whole"
+            way_out = "choose the method normal or matching, or correct them"
         elif variable.categories and method != "matching" and (absent := _absent(variable)):
             what = f"has no observed value {absent}"
             way_out = "take the category out of its levels"
