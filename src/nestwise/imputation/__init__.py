@@ -3,13 +3,14 @@
 In reading order:
 
 - `record`: the incomplete variables of one analysis model, with their groups and products.
-- `terms`, `level`, `variables`: what a formula asks for; where a variable lives; a data set made into the record.
+- `terms`, `level`, `variables`: what a formula asks for; where a variable lives; the record of a data set.
 - `normal`: compiled Gibbs steps of the normal mixed model, on which all else rests.
 - `latent`: the latent normal responses behind binary, ordinal and count variables.
 - `matching`: observed values of rows with a similar prediction.
 - `columns`: the completed data as predictors, computed again when a variable changes.
 - `target`: one variable made ready, at whatever level it lives.
 - `conditional`: draws of one variable given all others.
+- `substantive`: draws of covariates that are compatible with the analysis model.
 - `chained`: all variables in turn, over and over: one chain, one imputation.
 - `draws`: the drawn values, as a record and as a file.
 - `traces`: whether chains agree.

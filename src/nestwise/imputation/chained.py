@@ -1,9 +1,10 @@
-"""Chained equations: every incomplete variable is drawn given all others, over and over (van Buuren 2018, ch. 7)."""
+"""Chained equations: each incomplete variable is drawn given all others, in turn (van Buuren 2018, ch. 7)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -21,6 +22,7 @@ METHODS: Mapping[str, tuple[str, ...]] = {
     "ordinal": ("ordinal",),
     "nominal": ("nominal", "ordinal", "binary"),
     "count": ("count",),
+    "substantive": ("continuous", "count", "binary", "ordinal", "nominal"),
 }
 """How gaps can be drawn, each with the kinds of variable it suits."""
 DEFAULTS: Mapping[str, str] = {
@@ -78,7 +80,10 @@ def check(incomplete: Incomplete) -> None:
             what = f"is {variable.kind}, which the method {method} does not suit"
             suiting = ", ".join(name for name, kinds in METHODS.items() if variable.kind in kinds)
             way_out = f"choose one of {suiting}"
-        elif method in ("ordinal", "nominal") and (absent := _absent(variable)):
+        elif method == "count" and (observed.min() < 0 or (observed != np.round(observed)).any()):
+            what = "has values that are no counts: negative, or not whole"
+            way_out = "choose the method normal or matching, or correct them"
+        elif variable.categories and method != "matching" and (absent := _absent(variable)):
             what = f"has no observed value {absent}"
             way_out = "take the category out of its levels"
         else:
@@ -102,7 +107,7 @@ def _factor_problems(incomplete: Incomplete) -> list[Problem]:
     if len(factors) > 2:
         what = f"there are {len(factors)} grouping factors, and gaps are drawn with one or two"
         problems.append(Problem(what, "imputation model", "leave out the outermost random effects"))
-    for inner, outer in zip(factors, factors[1:], strict=False):
+    for inner, outer in pairwise(factors):
         pairs = np.unique(np.column_stack([inner.codes, outer.codes]), axis=0)
         if pairs.shape[0] > inner.n_groups:
             what = f"groups of {inner.name} are spread over several of {outer.name}"
@@ -178,10 +183,16 @@ def run_chain(
         If an imputation model is singular.
     """
     from nestwise.imputation.conditional import Conditional
+    from nestwise.imputation.substantive import SubstantiveConditional
 
     rng = np.random.default_rng(seed)
     data = start(incomplete, rng)
-    conditionals = [Conditional(target, rng) for target in targets]
+    conditionals = [
+        SubstantiveConditional(incomplete, target, data, rng)
+        if target.method == "substantive"
+        else Conditional(target, rng)
+        for target in targets
+    ]
     draws: dict[str, FloatArray] = {}
     traces = np.zeros((iterations, len(targets), len(TRACED)))
     for sweep in range(iterations):

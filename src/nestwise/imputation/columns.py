@@ -1,4 +1,4 @@
-"""The completed data as predictors: own values, means of groups, products, all computed again when one changes."""
+"""The completed data as predictors: values, means of groups, products, computed again when one changes."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtri
@@ -18,7 +18,7 @@ from nestwise.imputation.target import Part, Target
 FIRST_STEPS = 50
 """Gibbs steps at the first visit of a variable: its parameters start at guesses."""
 RIDGE = 1e-5
-"""Prior precision of standardised coefficients of a normal model, as a share of what the rows say (as in mice)."""
+"""Prior precision of standardised coefficients of a normal model, a share of the rows (as in mice)."""
 COEFFICIENT_SD = 2.5
 """Prior SD of standardised coefficients of latent models: separation would let them grow without end."""
 INTERCEPT_SD = 10.0
@@ -94,7 +94,7 @@ def linear_predictor(
 
 
 class Conditional:
-    """The draws of one variable in one chain: its target, and where the Gibbs samplers of its regressions stand."""
+    """The draws of one variable in one chain: its target, and where its Gibbs samplers stand."""
 
     def __init__(self, target: Target, rng: np.random.Generator) -> None:
         self.target = target
@@ -109,21 +109,41 @@ class Conditional:
         Refusal
             If the imputation model is singular.
         """
-        target, scale = self.target, data.scales[self.target.variable.name]
-        X, Z = target.matrices(data)
+        X, Z = self.update(data, steps, self.target.parts)
+        etas = self.linear_predictors(X, Z, self.target.missing)
+        if self.target.method == "matching":
+            return self._matched(X, Z, etas[0])
+        return DRAWS[self.target.method](self, etas, data.scales[self.target.variable.name])
+
+    def update(self, data: CompletedData, steps: int, parts: Sequence[Part]) -> tuple[FloatArray, FloatArray]:
+        """Draw the parameters given the response of some units; the matrices (U, p) and (U, q) of all.
+
+        Raises
+        ------
+        Refusal
+            If the imputation model is singular.
+        """
+        scale = data.scales[self.target.variable.name]
+        X, Z = self.target.matrices(data)
         if not self.states:
-            self.states = [first_state(target, part, Z.shape[1], scale) for part in target.parts]
+            self.states = [first_state(self.target, part, Z.shape[1], scale) for part in parts]
             steps = max(steps, FIRST_STEPS)
-        X_gap, Z_gap = X[target.missing], Z[target.missing]
-        for part, state in zip(target.parts, self.states, strict=True):
+        for place, part in enumerate(parts):
+            state = self.states[place]
+            if RESIDUAL[self.target.method] in (normal.COMMON, normal.BY_GROUP):
+                state = replace(state, response=(part.response - scale[0]) / scale[1])
+            elif state.response.size != part.response.size:
+                state = replace(state, response=np.zeros(part.response.size))
             self._update(part, state, X[part.index], Z[part.index], steps)
-        etas = [
-            linear_predictor(target, X_gap, Z_gap, target.missing, state.parameters[:3])
+            self.states[place] = state
+        return X, Z
+
+    def linear_predictors(self, X: FloatArray, Z: FloatArray, units: IntArray) -> list[FloatArray]:
+        """Of each regression, the linear predictors (r,) of some units with the drawn parameters."""
+        return [
+            linear_predictor(self.target, X[units], Z[units], units, state.parameters[:3])
             for state in self.states
         ]
-        if target.method == "matching":
-            return self._matched(X, Z, etas[0])
-        return DRAWS[target.method](self, etas, scale)
 
     def spreads(self, scale: float) -> tuple[float, float]:
         """Residual SD and SD of the random intercept of the first regression, on the response's scale."""
@@ -140,8 +160,8 @@ class Conditional:
         for _ in range(latent_steps):
             self._latent(kind, part, state, X, Z)
             if not normal.gibbs(
-                self._rng, steps // latent_steps, kind, X, Z, state.response, part.start, self.target.units.outer,
-                products, prior, *state.parameters, *state.means,
+                self._rng, steps // latent_steps, kind, X, Z, state.response, part.start,
+                self.target.units.outer, products, prior, *state.parameters, *state.means,
             ):  # fmt: skip
                 name = self.target.variable.name
                 raise Refusal(

@@ -2,8 +2,8 @@
 
 Binary and ordinal variables are probit with data augmentation (Albert & Chib 1993): given the latent response
 every other draw is that of the normal mixed model, so the whole is exact Gibbs. mice's 2l.bin takes a normal
-approximation of a logistic mixed fit instead; both models say nearly the same of probabilities, and the probit
-needs no fit. Thresholds are drawn with the latent response integrated out (Cowles 1996). Counts are Poisson
+approximation of a logistic mixed fit instead; both say nearly the same of probabilities, and the probit needs
+no fit. Thresholds are drawn with the latent response integrated out (Cowles 1996). Counts are Poisson
 with a log-normal rate: the log rate is the latent response, drawn by Metropolis steps.
 """
 

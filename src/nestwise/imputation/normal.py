@@ -1,8 +1,8 @@
 """Compiled Gibbs steps of the normal mixed model with two or three levels.
 
-``y_i = X_i beta + Z_i b_j + c_g + e_i`` with ``b_j ~ N(0, Sigma)`` by the inner factor, ``c_g ~ N(0, tau2)`` by
-the outer one and ``e_i ~ N(0, s2_j)``. Each step draws (beta, c, b) jointly, with c and b integrated out of
-the draw of beta (a blocked step: Chib & Carlin 1999), then the variances. Rows are sorted by inner group.
+``y_i = X_i beta + Z_i b_j + c_g + e_i`` with ``b_j ~ N(0, Sigma)`` by the inner factor, ``c_g ~ N(0, tau2)``
+by the outer one and ``e_i ~ N(0, s2_j)``. Each step draws (beta, c, b) jointly, with c and b integrated out
+of the draw of beta (a blocked step: Chib & Carlin 1999), then the variances. Rows are sorted by inner group.
 
 Priors: flat on beta but for a given precision; ``p(s2)`` proportional to 1/s2; Sigma and tau2 as Huang & Wand
 (2013) with nu = 2: half-t SDs with 2 degrees of freedom and scale `SCALE`, uniform correlations. Group-wise

@@ -109,6 +109,10 @@ class Incomplete:
         Family of the analysis model.
     rows : ndarray (n,)
         Row number of each row in the source.
+    auxiliary : tuple of str
+        Variables that are not in the analysis model.
+    contextual : tuple of str
+        Variables whose group means or deviations from them are in the analysis model.
     """
 
     study: str
@@ -119,6 +123,8 @@ class Incomplete:
     outcome: str = ""
     family: str = "gaussian"
     rows: IntArray | None = None
+    auxiliary: tuple[str, ...] = ()
+    contextual: tuple[str, ...] = ()
 
     @property
     def n(self) -> int:

@@ -1,4 +1,4 @@
-"""One incomplete variable made ready: its units, groups, predictors and observed values in the order of groups."""
+"""One incomplete variable made ready: its units, groups, predictors, and observed values by group."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Units:
 
 @dataclass(frozen=True)
 class Part:
-    """The observed units of one regression: `index` (r,) sorted by inner group, `start` (J + 1,), `response`."""
+    """Observed units of one regression: `index` (r,) sorted by inner group, `start` (J + 1,), `response`."""
 
     index: IntArray
     start: IntArray
@@ -121,7 +121,13 @@ def units_of(incomplete: Incomplete, variable: Variable) -> Units:
     return Units(row_of, unit_of, inner, outer, int(outer.max()) + 1, grouped=True)
 
 
-def make_target(incomplete: Incomplete, variable: Variable, method: str, data: CompletedData) -> Target:
+def make_target(
+    incomplete: Incomplete,
+    variable: Variable,
+    method: str,
+    data: CompletedData,
+    sources: tuple[Source, ...] | None = None,
+) -> Target:
     """Lay out one variable.
 
     Parameters
@@ -134,6 +140,8 @@ def make_target(incomplete: Incomplete, variable: Variable, method: str, data: C
         How they are drawn.
     data : CompletedData
         Filled at random, to see which predictors say something new.
+    sources : tuple of Source, optional
+        Predictors other than those of chained equations.
 
     Raises
     ------
@@ -143,7 +151,7 @@ def make_target(incomplete: Incomplete, variable: Variable, method: str, data: C
     units = units_of(incomplete, variable)
     values = variable.values[units.row_of]
     observed, missing = np.flatnonzero(~np.isnan(values)), np.flatnonzero(np.isnan(values))
-    sources = predictors(incomplete, variable)
+    sources = predictors(incomplete, variable) if sources is None else sources
     raw = _stacked(data, sources, incomplete.n)[units.row_of]
     # a column is kept if it is not settled by those before it, in the rows that inform the model
     kept = np.array(independent_columns(np.column_stack([np.ones(observed.size), raw[observed]])), np.int64)
@@ -152,7 +160,7 @@ def make_target(incomplete: Incomplete, variable: Variable, method: str, data: C
     if observed.size < kept.size + 4:
         raise Refusal(_too_few(variable, observed.size, kept.size + 1))
     index = observed[np.argsort(units.inner[observed], kind="stable")]
-    parts = _parts(variable, method, units, index, values)
+    parts = parts_of(variable, method, units, index, values)
     target = Target(
         variable,
         method,
@@ -169,9 +177,11 @@ def make_target(incomplete: Incomplete, variable: Variable, method: str, data: C
     return target
 
 
-def _parts(
+def parts_of(
     variable: Variable, method: str, units: Units, index: IntArray, values: FloatArray
 ) -> tuple[Part, ...]:
+    """The regressions of a variable of some units, sorted by inner group, whose `values` are given."""
+
     def part(index: IntArray, response: FloatArray) -> Part:
         start = np.searchsorted(units.inner[index], np.arange(units.outer.size + 1))
         return Part(index, start.astype(np.int64), response)
@@ -186,7 +196,7 @@ def _parts(
 def _too_few(variable: Variable, observed: int, columns: int) -> Problem:
     place = "rows" if variable.level is None else f"groups of {variable.level}"
     return Problem(
-        f"{variable.name} has a value in {observed} {place} only, and {columns} coefficients would predict it",
+        f"{variable.name} has a value in {observed} {place} only, and {columns} coefficients predict it",
         f"imputation model of {variable.name}",
         "leave out auxiliary variables, or leave this variable out of the model",
     )

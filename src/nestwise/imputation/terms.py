@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from nestwise.data.dataset import Dataset
@@ -13,6 +13,7 @@ from nestwise.formula.syntax import Binary, Call, Expression, Name, Number, Pare
 from nestwise.formula.terms import Term, term_label
 from nestwise.imputation.record import Product
 
+FACTORS = tuple(name for name, signature in FUNCTIONS.items() if signature.kind == "factor")
 HIGHEST_POWER = 4
 """Powers above this one are left to the lower ones."""
 
@@ -32,12 +33,21 @@ class Demands:
     transformed : frozenset of str
         Variables that stand inside a nonlinear function such as log(): their imputed values are taken from
         the observed ones, for which the function is defined.
+    contextual : tuple of str
+        Variables whose group means or deviations from them enter.
+    outcome_transformed : bool
+        Whether the outcome is no single column.
+    factored : frozenset of str
+        Variables whose values are levels, as `factor(visit)` says.
     """
 
     variables: tuple[str, ...]
     products: tuple[Product, ...]
     slopes: Mapping[str, tuple[str, ...]]
     transformed: frozenset[str]
+    contextual: tuple[str, ...] = ()
+    outcome_transformed: bool = False
+    factored: frozenset[str] = frozenset()
 
 
 def demands(formula: Formula, dataset: Dataset) -> Demands:
@@ -55,19 +65,35 @@ def demands(formula: Formula, dataset: Dataset) -> Demands:
         listed = slopes.setdefault(part.group, {})
         for term in part.terms:
             listed |= dict.fromkeys(_slopes(term, stored))
-    transformed = {
-        stored(name)
-        for expression in expressions
-        for inner in walk(expression)
-        if isinstance(inner, Call) and inner.function in MATHEMATICS
-        for name in names_in(inner)
-    }
+
+    def inside(functions: Collection[str]) -> frozenset[str]:
+        calls = [inner for each in expressions for inner in walk(each) if isinstance(inner, Call)]
+        return frozenset(
+            stored(name) for call in calls if call.function in functions for name in names_in(call)
+        )
+
     return Demands(
         tuple(names),
         tuple(products.values()),
         {group: tuple(listed) for group, listed in slopes.items()},
-        frozenset(transformed),
+        inside(MATHEMATICS),
+        _contextual(expressions, dataset),
+        formula.outcome.kind != "column",
+        inside(FACTORS),
     )
+
+
+def _contextual(expressions: Sequence[Expression], dataset: Dataset) -> tuple[str, ...]:
+    used = {name for expression in expressions for name in names_in(expression)}
+    made = {each.as_: each for each in dataset.derivations}
+    waiting, found = [name for name in used if name in made], set()
+    while waiting:
+        derivation = made[waiting.pop()]
+        if derivation.group is not None:
+            found.add(_stored(dataset)(derivation.source))
+        if derivation.source in made:
+            waiting.append(derivation.source)
+    return tuple(sorted(found))
 
 
 class _Stored:

@@ -9,9 +9,12 @@ from nestwise.arrays import FloatArray
 LIMIT = 1.1
 """R-hat above which chains have not mixed; chains of imputation are short, and 1.1 is what they can show."""
 
+WORTH_SPLITTING = 10
+"""Iterations kept from which chains are split, to see drift; halves of fewer say nothing of their spread."""
+
 
 def r_hat(traces: FloatArray) -> FloatArray:
-    """Potential scale reduction of several chains (Gelman et al. 2013, section 11.4), each split in two.
+    """Potential scale reduction of several chains (Gelman et al. 2013, section 11.4), long ones split in two.
 
     Parameters
     ----------
@@ -32,8 +35,9 @@ def r_hat(traces: FloatArray) -> FloatArray:
     if m < 2 or iterations < 8:
         raise ValueError(f"R-hat needs two chains of eight iterations, not {m} of {iterations}")
     kept = traces[:, iterations // 2 :]
-    half = kept.shape[1] // 2
-    halves = np.concatenate([kept[:, :half], kept[:, -half:]])
+    length = kept.shape[1]
+    half = length // 2 if length >= WORTH_SPLITTING else length
+    halves = np.concatenate([kept[:, :half], kept[:, -half:]]) if half < length else kept
     within = halves.var(axis=1, ddof=1).mean(axis=0)
     between = halves.mean(axis=1).var(axis=0, ddof=1)
     total = (half - 1) / half * within + between

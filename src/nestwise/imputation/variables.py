@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -19,6 +20,7 @@ from nestwise.errors import Problem, Refusal
 from nestwise.formula.record import Formula, parse
 from nestwise.imputation.level import level_of, spread_over_groups
 from nestwise.imputation.record import Grouping, Incomplete, Kind, Product, Variable
+from nestwise.imputation.substantive import FAMILIES
 from nestwise.imputation.terms import Demands, demands
 from nestwise.names import several
 
@@ -85,18 +87,30 @@ def incomplete_record(dataset: Dataset, name: str, model: Model, wishes: Wishes 
     _refuse_gaps(frame, [column for column in needed if column not in names], "says how rows are weighed")
     plain = [each for each in names if each not in parents or frame[each].null_count()]
     outcome = asked.variables[0] if formula.outcome.kind != "cbind" else ""
+    default = partial(_method, asked=asked, model=model, outcome=outcome)
     variables: list[Variable] = []
     problems: list[Problem] = []
     for each in plain:
         try:
-            variables.append(_variable(frame[each], dataset, factors, wishes, asked, model, each == outcome))
+            variables.append(
+                _variable(frame[each], dataset, factors, wishes, default, factored=asked.factored)
+            )
         except Refusal as refusal:
             problems += refusal.problems
     if problems:
         raise Refusal(problems)
     return Incomplete(
-        dataset.study, name, tuple(variables), factors, _usable(asked, plain), outcome, model.family, frame[ROW].to_numpy()
-    )  # fmt: skip
+        dataset.study,
+        name,
+        tuple(variables),
+        factors,
+        _usable(asked, plain),
+        outcome,
+        model.family,
+        frame[ROW].to_numpy(),
+        tuple(auxiliary),
+        asked.contextual,
+    )
 
 
 def _usable(asked: Demands, names: Sequence[str]) -> tuple[Product, ...]:
@@ -150,9 +164,9 @@ def _variable(
     dataset: Dataset,
     factors: tuple[Grouping, ...],
     wishes: Wishes,
-    asked: Demands,
-    model: Model,
-    is_outcome: bool,
+    default: Callable[[str, Kind], str],
+    *,
+    factored: Collection[str],
 ) -> Variable:
     name = series.name
     info = dataset.variables.get(name)
@@ -164,6 +178,8 @@ def _variable(
     values, categories = numbers(series)
     if categories and kind not in ("nominal", "ordinal"):
         kind = "nominal"
+    if name in factored and not categories:
+        kind = "nominal"
     if not categories and kind in ("nominal", "ordinal"):
         values, categories = _ranked(values)
     if kind == "binary" and not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
@@ -172,12 +188,12 @@ def _variable(
     level = None if declared == ROWS else level_of(name, kind, values, factors, declared)
     if level is not None:
         values = spread_over_groups(values, next(each for each in factors if each.name == level))
-    method = wishes.methods.get(name) or _method(name, kind, asked, model, is_outcome)
+    method = wishes.methods.get(name) or default(name, kind)
     return Variable(name, kind, values, level, categories, method)
 
 
 def numbers(series: pl.Series) -> tuple[FloatArray, tuple[str, ...]]:
-    """A column as numbers (n,), NaN where missing; of levels the places among those that occur, and their labels."""
+    """A column as numbers (n,), NaN where missing; levels as places among those that occur, and labels."""
     if series.dtype.is_numeric() or series.dtype == pl.Boolean:
         values = series.cast(pl.Float64).fill_nan(None).to_numpy().astype(np.float64)
         return values, ()
@@ -197,14 +213,19 @@ def _ranked(values: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
     return np.where(np.isnan(values), np.nan, places), tuple(f"{value:g}" for value in distinct)
 
 
-def _method(name: str, kind: Kind, asked: Demands, model: Model, is_outcome: bool) -> str:
+def _method(name: str, kind: Kind, asked: Demands, model: Model, outcome: str) -> str:
     """The method the analysis asks for; empty for the default of the kind."""
     if name in asked.transformed and kind in ("continuous", "count"):
         return "matching"
-    if is_outcome and kind == "count":
+    if name == outcome:
         counted = model.family in ("poisson", "negative_binomial")
         # a count that is analysed as normal is drawn as normal and stays unrounded (Horton et al. 2003)
-        return "count" if counted else "normal" if model.family == "gaussian" else "matching"
+        drawn = "count" if counted else "normal" if model.family == "gaussian" else "matching"
+        return drawn if kind == "count" else ""
+    if model.family in FAMILIES and not asked.outcome_transformed and name not in asked.contextual:
+        bent = {each for product in asked.products for each in product.factors}
+        varying = {each for listed in asked.slopes.values() for each in listed}
+        return "substantive" if name in bent | varying else ""
     return ""
 
 

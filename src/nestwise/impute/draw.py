@@ -30,15 +30,16 @@ class Chains:
 
     Attributes
     ----------
-    iterations : int
-        Sweeps of each chain; the last one is the imputation.
+    iterations : int or None
+        Sweeps of each chain; the last one is the imputation. `None`: 10, and 20 where a covariate is drawn
+        with the analysis model itself, whose effects take longer to settle.
     steps : int
         Gibbs steps at each visit of a variable.
     wishes : Wishes
         Auxiliary variables, methods and levels.
     """
 
-    iterations: int = 10
+    iterations: int | None = None
     steps: int = 10
     wishes: Wishes = field(default_factory=Wishes)
 
@@ -83,12 +84,14 @@ def draw(  # noqa: PLR0917 (a fixed signature, called by position)
     wanted = tuple(range(1, numbers + 1)) if isinstance(numbers, int) else tuple(numbers)
     incomplete = incomplete_record(dataset, name, model, chains.wishes)
     targets = plan(incomplete)
+    slow = any(target.method == "substantive" for target in targets)
+    iterations = chains.iterations or (20 if slow else 10)
     seeds = {k: seed_for(root, dataset.study, name, "imputation", k) for k in wanted}
     results: dict[int, Chain] = {}
     failed: list[tuple[int, str]] = []
     for k, seed in seeds.items():
         try:
-            results[k] = run_chain(incomplete, targets, seed, chains.iterations, chains.steps)
+            results[k] = run_chain(incomplete, targets, seed, iterations, chains.steps)
         except Refusal as refusal:
             failed.append((k, str(refusal)))
     if failed and len(failed) > LARGEST_FAILED_SHARE * len(wanted):

@@ -91,6 +91,7 @@ TWO, FEW = np.where(PLACE % 3, PLACE % 2, np.nan), np.where(PLACE < 4, PLACE**2.
         (("binary", TWO, None, (), "normal"), "does not suit"),
         (("ordinal", TWO, None, ("a", "b", "c")), "no observed value c"),
         (("continuous", FEW), "has a value in 4 rows only"),
+        (("count", TWO - 0.5, None, (), "count"), "no counts"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(make_incomplete, variable, sentence):
