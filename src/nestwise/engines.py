@@ -70,10 +70,7 @@ def fit_model(
         and `failed` where the engine broke. Nothing is raised.
     """
     started = time.perf_counter()
-    named = {"study": dataset.study, "model": name, "formula": model.formula}
-    unfitted = Fit(
-        **named, engine=engine, method="", status=Status.REFUSED, analysis_hash="", n_obs=0, n_groups=0
-    )
+    unfitted = _unfitted(dataset, name, model, engine)
     try:
         design = build_design(dataset, name, model)
         unfitted = replace(unfitted, **design.identity)
@@ -87,6 +84,20 @@ def fit_model(
         reason = f"The engine broke ({what}); the log of this fit has the details."
         fit = replace(unfitted, status=Status.FAILED, reason=reason)
     return replace(fit, seconds=time.perf_counter() - started)
+
+
+def _unfitted(dataset: Dataset, name: str, model: Model, engine: str) -> Fit:
+    return Fit(
+        study=dataset.study,
+        model=name,
+        engine=engine,
+        method="",
+        status=Status.REFUSED,
+        formula=model.formula,
+        analysis_hash="",
+        n_obs=0,
+        n_groups=0,
+    )
 
 
 def _with_terms(fit: Fit, design: Design) -> Fit:
