@@ -57,22 +57,26 @@ def bartlett(S: FloatArray, normals: FloatArray, roots: FloatArray) -> FloatArra
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _draw(
-    L: FloatArray, h: FloatArray, x: FloatArray, k: int, rng: np.random.Generator
-) -> None:  # pragma: no cover
-    """Fill x (k,) with a draw of N(K^-1 h, K^-1), K = L L'."""
+def _draw(  # noqa: PLR0917
+    L: FloatArray, h: FloatArray, x: FloatArray, k: int, normals: FloatArray, used: int
+) -> int:  # pragma: no cover
+    """Fill x (k,) with a draw of N(K^-1 h, K^-1), K = L L'; returns how many normals are used now.
+
+    Normals come in an array: to hand over a generator costs as much as a pass over a thousand rows.
+    """
     for i in range(k):
         total = h[i]
         for j in range(i):
             total -= L[i, j] * x[j]
         x[i] = total / L[i, i]
     for i in range(k):
-        x[i] += rng.standard_normal()
+        x[i] += normals[used + i]
     for i in range(k - 1, -1, -1):
         total = x[i]
         for j in range(i + 1, k):
             total -= L[j, i] * x[j]
         x[i] = total / L[i, i]
+    return used + k
 
 
 @njit(cache=True, nogil=True, fastmath=SUMS)  # type: ignore[untyped-decorator]
@@ -140,18 +144,19 @@ def effects(  # noqa: PLR0917
     E: FloatArray,
     XE: FloatArray,
     EE: FloatArray,
-    rng: np.random.Generator,
+    normals: FloatArray,
 ) -> None:  # pragma: no cover
-    """Draw b (J, r q) given the rest; fill E (r, n), X'E (p, r) and E'E (r, r)."""
+    """Draw b (J, r q) given the rest, with as many normals; fill E (r, n), X'E (p, r) and E'E (r, r)."""
     r, p, q, k = Y.shape[0], X.shape[0], Z.shape[0], b.shape[1]
     K, L, h, ZR = np.empty((k, k)), np.empty((k, k)), np.empty(k), np.empty((q, r))
+    used = 0
     XE[:], EE[:] = 0.0, 0.0
     for j in range(starts.shape[0] - 1):
         first, last = starts[j], starts[j + 1]
         _less_fixed(Y, X, Z, B, first, last, E, ZR)
         _equations(K, h, ZR, ZZ[j], precision, Omega, u[j])
         _factor(K, L, k)
-        _draw(L, h, b[j], k, rng)
+        used = _draw(L, h, b[j], k, normals, used)
         for v in range(r):
             for a in range(q):
                 slope = b[j, v * q + a]
@@ -182,7 +187,7 @@ def fill(  # noqa: PLR0917
     patterns: BoolArray,
     bounds: IntArray,
     order: IntArray,
-    rng: np.random.Generator,
+    normals: FloatArray,
 ) -> None:  # pragma: no cover
     """Draw the missing values of each row jointly, given its other values, and put them into Y and E.
 
@@ -192,6 +197,7 @@ def fill(  # noqa: PLR0917
     r, p = Y.shape[0], X.shape[0]
     K, L, h, x = np.empty((r, r)), np.empty((r, r)), np.empty(r), np.empty(r)
     gone, kept, e = np.empty(r, np.int64), np.empty(r, np.int64), np.empty(r)
+    used = 0
     for s in range(patterns.shape[0]):
         count, rest = 0, 0
         for v in range(r):
@@ -216,7 +222,7 @@ def fill(  # noqa: PLR0917
                 for c in range(rest):
                     total -= precision[gone[a], kept[c]] * e[kept[c]]
                 h[a] = total
-            _draw(L, h, x, count, rng)
+            used = _draw(L, h, x, count, normals, used)
             for a in range(count):
                 Y[gone[a], i] += x[a] - e[gone[a]]
                 E[gone[a], i] += x[a] - e[gone[a]]

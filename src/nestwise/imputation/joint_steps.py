@@ -24,11 +24,14 @@ class Gaps:
         ``order[bounds[s]:bounds[s + 1]]`` are the rows of pattern s.
     order : ndarray
         Incomplete rows.
+    cells : int
+        Missing values.
     """
 
     patterns: BoolArray
     bounds: IntArray
     order: IntArray
+    cells: int
 
 
 def gaps_of(missing: BoolArray) -> Gaps:
@@ -38,9 +41,8 @@ def gaps_of(missing: BoolArray) -> Gaps:
     which = which.ravel()
     order = np.argsort(which, kind="stable")
     bounds = np.searchsorted(which[order], np.arange(len(patterns) + 1)).astype(np.int64)
-    return Gaps(
-        np.ascontiguousarray(patterns), bounds, np.ascontiguousarray(incomplete[order], dtype=np.int64)
-    )
+    rows = np.ascontiguousarray(incomplete[order], dtype=np.int64)
+    return Gaps(np.ascontiguousarray(patterns), bounds, rows, int(missing.sum()))
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ def gibbs(steps: int, at: Sampler, traces: tuple[FloatArray, ...], rng: np.rando
     precision, gaps = np.linalg.inv(at.Sigma), (at.gaps.patterns, at.gaps.bounds, at.gaps.order)
     for step in range(steps):
         Omega = np.linalg.inv(at.Psi)
-        effects(at.Y, at.X, at.Z, at.starts, at.ZZ, at.B, precision, Omega, at.u, at.b, E, XE, EE, rng)
+        drawn = rng.standard_normal(at.b.size)
+        effects(at.Y, at.X, at.Z, at.starts, at.ZZ, at.B, precision, Omega, at.u, at.b, E, XE, EE, drawn)
         change = _fixed(at, XE, EE, rng)
         if at.u.shape[1]:
             _group_level(at, Omega, rng)
@@ -117,7 +120,7 @@ def gibbs(steps: int, at: Sampler, traces: tuple[FloatArray, ...], rng: np.rando
             change, where = still, (at.latent.observed, at.latent.layout, at.latent.thresholds)
             cutpoints(E.T, at.Y.T, precision, *where, rng)
             latents(E.T, at.Y.T, precision, *where, rng)
-        fill(at.Y, E, at.X, change, precision, *gaps, rng)
+        fill(at.Y, E, at.X, change, precision, *gaps, rng.standard_normal(at.gaps.cells))
         traces[0][step], traces[1][step], traces[2][step] = at.B, at.Sigma, at.Psi
 
 

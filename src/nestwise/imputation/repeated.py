@@ -240,7 +240,17 @@ def draw_repeated(
         for of, gap, P in zip(rows, gaps, precisions, strict=True):
             y = np.ascontiguousarray(Y[of].T)
             e = y - (D[of] @ B).T
-            fill(y, e, np.zeros((0, of.size)), none, P, gap.patterns, gap.bounds, gap.order, rng)
+            fill(
+                y,
+                e,
+                np.zeros((0, of.size)),
+                none,
+                P,
+                gap.patterns,
+                gap.bounds,
+                gap.order,
+                rng.standard_normal(gap.cells),
+            )
             Y[of] = y.T
         Sigma = []
         for of in rows:
