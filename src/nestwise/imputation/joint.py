@@ -197,6 +197,15 @@ def refuse_joint(data: JointData) -> None:
         elif matrix.size and np.linalg.matrix_rank(matrix) < matrix.shape[1]:
             way_out = "leave out what follows from the others"
             problems.append(Problem(f"{what} of the imputation model follow from each other", what, way_out))
+    for name, kind, column in zip(data.names, data.kinds, data.Y.T, strict=False):
+        found = np.unique(column[~np.isnan(column)])
+        if kind != "continuous" and found.size and not np.array_equal(found, np.arange(found.size)):
+            what = f"the categories of {name} are not numbered 0, 1, ... with none left out"
+            problems.append(Problem(what, name, "leave out categories that never occur"))
+        elif kind == "binary" and found.size > 2:
+            problems.append(
+                Problem(f"{name} has {found.size} categories", name, "call it ordinal or nominal")
+            )
     if data.codes.size and (np.bincount(data.codes) == 0).any():
         problems.append(Problem("a group has no rows", "groups", "number the groups that have rows"))
     if problems:

@@ -173,6 +173,12 @@ def test_what_cannot_be_drawn_is_refused_all_at_once():
     with pytest.raises(Refusal) as refused:
         impute_joint(joint(Y, ("continuous",) * 2, np.repeat([0, 1], 4), X), 2, 1)
     text = str(refused.value)
+    for values, kind, words in (
+        ([0.0, 2, 0, 2], "ordinal", "are not numbered 0, 1"),
+        ([0.0, 1, 2, 1], "binary", "a has 3 categories"),
+    ):
+        with pytest.raises(Refusal, match=words):
+            impute_joint(joint(np.array(values)[:, None], (kind,), np.array([0, 0, 1, 1])), 2, 1)
     assert "a has no value at all" in text
     assert "b is the same wherever it is known" in text
     assert "follow from each other" in text

@@ -177,10 +177,10 @@ def test_draws_vary_around_the_conditional_means():
     at = Parameters(np.array([[0.0, 1, 2], [5.0, 6, 7], [0.5, 0.5, 0.5]]), np.array([OWN, REF]))
     assumed = plan(data, "j2r")
     rng = np.random.default_rng(1)
-    drawn = np.array([complete(data, assumed, at, rng) for _ in range(3000)])
+    drawn = np.array([complete(data, assumed, at, rng) for _ in range(800)])
     gone = np.isnan(data.Y)
     centre = complete(data, assumed, at, None)
-    assert drawn.mean(axis=0)[gone] == pytest.approx(centre[gone], abs=0.15)
+    assert drawn.mean(axis=0)[gone] == pytest.approx(centre[gone], abs=0.3)
     assert np.array_equal(drawn[7][~gone], data.Y[~gone])
 
 
