@@ -214,3 +214,39 @@ def test_a_generalised_model_is_pooled_on_the_scale_of_its_link():
     sd = row(fit, "sd", "(Intercept)")
     assert 0 < sd.lower < sd.estimate < sd.upper
     assert [test.term for test in fit.tests] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("formula", "options"),
+    [
+        ("y ~ x + (1 | g) + (1 | h)", {}),
+        ("y ~ x + (x || g)", {}),
+        ("y ~ x + (1 | g)", {"reml": False}),
+        ("y ~ x + (1 | g)", {"df": "kenward_roger", "robust": "CR2"}),
+        ("y ~ x + (1 | row)", {"sampling_error": "error"}),
+    ],
+)
+def test_brief_analyses_of_other_models_have_standard_errors(formula, options):
+    data = completed(0)
+    labels = [f"r{i}" for i in range(96)]
+    frame = data.frame.with_columns(
+        pl.Series("h", [f"h{i % 8}" for i in range(96)]).cast(pl.Enum([f"h{i}" for i in range(8)])),
+        pl.Series("row", labels).cast(pl.Enum(labels)),
+        pl.lit(0.5).alias("error"),
+    )
+    known = {name: VariableInfo(name, "categorical", True) for name in ("h", "row")}
+    known["error"] = VariableInfo("error", "continuous", True)
+    groups = {"g": None, "h": None, "row": None}
+    data = replace(data, frame=frame, variables=data.variables | known, within=groups)
+    model = Model.model_validate({"formula": formula, "engines": ["lmm"], **options})
+    brief, full = (fit_model(data, "m", model, "lmm", brief=short) for short in (True, False))
+    table = {(each.component, each.term, each.group): each for each in full.estimates}
+    assert brief.status in (Status.OK, Status.SINGULAR), brief.reason
+    for found in brief.estimates:
+        expected = table[found.component, found.term, found.group]
+        assert found.estimate == pytest.approx(expected.estimate, rel=1e-7)
+        if found.component == "sd" and expected.lower and expected.upper:
+            wald = np.exp(2 * 1.96 * found.std_error / found.estimate)
+            assert wald == pytest.approx(expected.upper / expected.lower, rel=0.5)
+        if found.component in ("fixed", "robust"):
+            assert found.std_error == pytest.approx(expected.std_error)
