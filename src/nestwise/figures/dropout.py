@@ -5,9 +5,10 @@ from __future__ import annotations
 import polars as pl
 from matplotlib.axes import Axes
 
+from nestwise.figures.colours import CHAIN_COLORS, INK, MUTED, PARTIAL
 from nestwise.figures.drawing import Drawing, Wording, cannot, column, drawn, plain
 from nestwise.figures.means import LINES, MARKERS, MOST_LINES, level_of
-from nestwise.figures.theme import CHAIN_COLORS, INK, MUTED, PARTIAL, new_figure, quiet
+from nestwise.figures.theme import new_figure, quiet
 from nestwise.names import plural, several
 from nestwise.numbers import percent, say
 

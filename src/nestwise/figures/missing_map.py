@@ -7,8 +7,9 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
+from nestwise.figures.colours import NO
 from nestwise.figures.drawing import Drawing, Wording, cannot, drawn, plain
-from nestwise.figures.theme import NO, new_figure, quiet
+from nestwise.figures.theme import new_figure, quiet
 from nestwise.names import plural
 from nestwise.numbers import percent
 

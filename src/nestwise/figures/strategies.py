@@ -9,11 +9,12 @@ from typing import Any
 import polars as pl
 
 from nestwise.compare.strategies import LABELS, USUALLY_WRONG, conclusion, estimand, telling
+from nestwise.figures.colours import ENGINE_NOTIONS, INK, MUTED, NOTIONS
 from nestwise.figures.drawing import Drawing, Wording, cannot, drawn, plain, span
 from nestwise.figures.dropout import dropout_curves, dropout_means
 from nestwise.figures.inputs import FigureInputs
 from nestwise.figures.missing_map import missingness_map
-from nestwise.figures.theme import ENGINE_NOTIONS, INK, MUTED, NOTIONS, new_figure, quiet
+from nestwise.figures.theme import new_figure, quiet
 from nestwise.numbers import interval, p_value, say
 
 

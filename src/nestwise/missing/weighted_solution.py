@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass
 
 from nestwise.arrays import FloatArray
 from nestwise.config.study import MarginalVariance, WorkingCorrelation
 from nestwise.design.record import Design
-from nestwise.errors import Refusal
-from nestwise.fit.cluster_layout import ClusterLayout, cluster_layout
-from nestwise.fit.gee_refusals import gee_problems, refuse_exact_fit, refuse_separation, refuse_undetermined
-from nestwise.fit.gee_solution import GeeData, GeeState, gee_data, solve_gee, whitened
+from nestwise.fit.cluster_layout import ClusterLayout
+from nestwise.fit.gee_refusals import gee_problems
+from nestwise.fit.gee_search import GeeState
+from nestwise.fit.gee_solution import GeeData
 from nestwise.fit.gee_table import working_rows
-from nestwise.fit.gee_variance import GeeScores, gee_scores
+from nestwise.fit.gee_variance import GeeScores, scores_of
+from nestwise.fit.marginal_model import MarginalModel, model_of_one_mean
 from nestwise.fit.refusals import refuse
-from nestwise.fit.working_correlation import Working, working_correlation
 from nestwise.results import Estimate
 
 
@@ -26,37 +24,59 @@ class WeightedSolution:
 
     Attributes
     ----------
-    layout : ClusterLayout
-    data : GeeData
-    working : Working
-    state : GeeState
-    D, r : ndarray (p, n), (n,)
-        Whitened columns and residuals, the roots of the weights in them: the score of a row is ``D r``.
-    fitted : ndarray (n,)
-        Expected outcomes in the order of the design.
+    model : MarginalModel
+        The solution as the tables of the engine read it; `D` (p, n) and `r` (n,) are whitened columns and
+        residuals with the roots of the weights in them: the score of a row is ``D r``.
     """
 
-    layout: ClusterLayout
-    data: GeeData
-    working: Working
-    state: GeeState
-    D: FloatArray
-    r: FloatArray
-    fitted: FloatArray
+    model: MarginalModel
+
+    @property
+    def layout(self) -> ClusterLayout:
+        """Clusters of the rows."""
+        return self.model.layout
+
+    @property
+    def data(self) -> GeeData:
+        """The rows."""
+        return self.model.data
+
+    @property
+    def state(self) -> GeeState:
+        """Where the equations hold."""
+        return self.model.state
+
+    @property
+    def D(self) -> FloatArray:  # noqa: N802
+        """Whitened columns (p, n)."""
+        return self.model.D
+
+    @property
+    def r(self) -> FloatArray:
+        """Whitened residuals (n,)."""
+        return self.model.r
+
+    @property
+    def fitted(self) -> FloatArray:
+        """Expected outcomes (n,) in the order of the design."""
+        return self.model.fitted
 
     @property
     def n_parameters(self) -> int:
         """Coefficients, working correlations and a dispersion."""
-        return self.state.gamma.size + len(self.working.names) + 1
+        return self.state.gamma.size + len(self.model.names) + 1
 
     @property
     def nuisance_rows(self) -> tuple[Estimate, ...]:
         """Dispersion and working correlations."""
-        return working_rows(self.working, self.state)
+        return working_rows(self.model)
 
     def scores(self, *, with_information: bool) -> GeeScores:
         """Scores and information of the clusters."""
-        return gee_scores(self.data, self.working, self.state, with_information=with_information)
+        return scores_of(
+            (self.D, self.r), self.data.T, self.layout.clusters, self.state.phi,
+            with_information=with_information,
+        )  # fmt: skip
 
 
 def solve_weighted(
@@ -68,15 +88,12 @@ def solve_weighted(
 ) -> WeightedSolution:
     """Solve ``sum_j D_j' V_j^-1 W_j (y_j - mu_j) = 0``.
 
-    A weight in the variance of its row says the same: with independence row by row, and with any working
-    correlation where the rows of a cluster share one weight.
-
     Parameters
     ----------
     design : Design
         With prior weights of its own, if the study has any.
     weights : ndarray (n,)
-        Weights of selection.
+        Weights of selection: of each row with independence, else the same for all rows of a cluster.
     correlation, lags, variance
         As of `fit_gee`.
 
@@ -85,20 +102,5 @@ def solve_weighted(
     Refusal
         See `fit.gee_refusals`.
     """
-    prior = 1.0 if design.weights is None else design.weights
-    weighted = replace(design, weights=weights * prior)
-    refuse(gee_problems(weighted, correlation, variance))
-    layout = cluster_layout(weighted, correlation)
-    working = working_correlation(correlation, layout, lags)
-    refuse_undetermined(working)
-    data = gee_data(weighted, layout)
-    try:
-        state = solve_gee(weighted, data, working)
-    except Refusal:
-        refuse_separation(weighted, None)  # says more of the reason, if it is that
-        raise
-    refuse_exact_fit(weighted, state)
-    refuse_separation(weighted, state)
-    fitted = np.empty_like(state.mu)
-    fitted[layout.order] = state.mu if design.trials is None else state.mu * design.trials[layout.order]
-    return WeightedSolution(layout, data, working, state, *whitened(working, state), fitted)
+    refuse(gee_problems(design, correlation, variance, weights))
+    return WeightedSolution(model_of_one_mean(design, correlation, lags, weights))

@@ -16,8 +16,7 @@ from nestwise.missing.patterns import attendance
 from nestwise.missing.plan import Plan
 from nestwise.missing.saved import TABLES, describe_model_saved, describe_saved, load_description
 from nestwise.missing.schedule import schedule
-from nestwise.results import conform
-from nestwise.vocabulary import (
+from nestwise.missing_vocabulary import (
     COHORT_MEANS,
     DROPOUT,
     DROPOUT_MODEL,
@@ -26,6 +25,7 @@ from nestwise.vocabulary import (
     MISSINGNESS_MAP,
     REPEATED_ANOVA,
 )
+from nestwise.results import conform
 
 
 def test_steps_are_those_at_which_somebody_could_leave():
