@@ -19,7 +19,7 @@ LAYERS = (
     {"bayes"},
     {"engines"},
     {"impute"},
-    {"treatment", "gaps"},
+    {"strategies"},
     {"diagnose", "compare"},
     {"figures"},
     {"report"},

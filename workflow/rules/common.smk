@@ -51,7 +51,7 @@ wildcard_constraints:
     study="|".join(map(re.escape, STUDIES)),
     model=r"[A-Za-z0-9_-]+",
     engine=r"[a-z]+",
-    kind="mi|reference",
+    kind="mi",
     treatment=r"[a-z0-9_]+(-\d+)?",
 
 
@@ -71,7 +71,7 @@ def section(step, *names):
 
 # Fingerprint of the code that each engine runs.
 ENGINE_CODE = {name: fingerprint("nestwise.engines", module) for name, (module, _) in ENGINES.items()}
-TREATMENT_CODE = {name: fingerprint("nestwise.treatment", module) for name, (module, _) in ENGINES.items()}
+TREATMENT_CODE = {name: fingerprint("nestwise.strategies.treatment", module) for name, (module, _) in ENGINES.items()}
 
 
 def fits(wildcards):

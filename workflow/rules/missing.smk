@@ -39,8 +39,8 @@ rule draw:
     resources:
         mem_mb=memory(2000, 60),
     params:
-        section=section("draw", "model", "kind", "seed"),
-        code=fingerprint("nestwise.gaps"),
+        section=section("draw", "model", "seed"),
+        code=fingerprint("nestwise.strategies.gaps"),
     message:
         "{wildcards.study}: imputing for {wildcards.model} ({wildcards.kind})"
     script:

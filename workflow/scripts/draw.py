@@ -1,6 +1,6 @@
 from nestwise.data.prepare import load_dataset
-from nestwise.gaps import save_gaps
 from nestwise.progress import step
+from nestwise.strategies.gaps import save_gaps
 
 with step(snakemake.log[0]):
     save_gaps(

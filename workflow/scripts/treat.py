@@ -1,7 +1,7 @@
 from nestwise.data.prepare import load_dataset
 from nestwise.progress import step
 from nestwise.results import save_fit
-from nestwise.treatment import treat
+from nestwise.strategies.treatment import treat
 
 with step(snakemake.log[0]):
     fit = treat(

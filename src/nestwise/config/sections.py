@@ -20,7 +20,7 @@ _LMM_KEYS = {"df", "robust", "bootstrap"}
 _GEE_KEYS = {"lags", "variance"}
 _BAYES_KEYS = {"priors", "draws", "tune", "chains"}
 _PLAN_KEYS = {"arm", "visit", "baseline"}
-_DRAW_KEYS = {"imputations", "methods", "auxiliary"}
+_DRAW_KEYS = {"imputations", "methods", "auxiliary", "iterations", "imputation"}
 _READ_KEYS = {"type", "levels", "reference"}
 
 
@@ -106,12 +106,11 @@ def missing_section(study: Study) -> Section:
     }
 
 
-def draw_section(study: Study, model: str, kind: str, seed: int) -> Section:
+def draw_section(study: Study, model: str, seed: int) -> Section:
     """A model whose gaps are drawn, and how."""
-    keys = _DRAW_KEYS | _PLAN_KEYS | ({"inference"} if kind == "reference" else {"iterations", "imputation"})
     return {
         "model": study.models[model].model_dump(mode="json", include=_FIT_KEYS),
-        "missing": study.missing.model_dump(mode="json", include=keys),
+        "missing": study.missing.model_dump(mode="json", include=_DRAW_KEYS | _PLAN_KEYS),
         "level": study.compare.level,
         "seed": seed,
     }
@@ -121,7 +120,7 @@ def treat_section(study: Study, model: str, engine: str, treatment: str, seed: i
     """A model as one engine reads it, with one strategy: a shift of `delta` is its value."""
     strategy, _, shift = treatment.partition("-")
     keys = _PLAN_KEYS | ({"delta_arms"} if shift else set()) | ({"weights"} if strategy == "wgee" else set())
-    keys |= {"inference"} if strategy in REFERENCE_BASED else set()
+    keys |= {"inference", "imputations"} if strategy in REFERENCE_BASED else set()
     return fit_section(study, model, engine, seed) | {
         "strategy": strategy,
         "delta": study.missing.delta[int(shift)] if shift else None,

@@ -9,7 +9,7 @@ from typing import Literal
 from nestwise.config.missing import REFERENCE_BASED, TREATMENTS, Strategy
 from nestwise.config.study import Engine, Model, Study
 
-DrawsKind = Literal["mi", "reference"]
+DrawsKind = Literal["mi"]
 
 POOLED_ENGINES: tuple[Engine, ...] = ("lmm", "glmm", "gee")
 """Engines that take completed or altered data."""
@@ -50,11 +50,8 @@ class Treatment:
 
 
 def draws_kind(label: str) -> DrawsKind | None:
-    """The imputations that a treatment takes, by its label: of chained equations, by reference, or none."""
-    strategy = label.partition("-")[0]
-    if strategy in ("mi", "delta"):
-        return "mi"
-    return "reference" if strategy in _REFERENCE else None
+    """The imputations on disk that a treatment takes, by its label; None where it makes its own."""
+    return "mi" if label.partition("-")[0] in ("mi", "delta") else None
 
 
 def strategies_of(study: Study, model: str) -> tuple[Strategy, ...]:

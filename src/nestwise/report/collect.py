@@ -89,6 +89,7 @@ def collect(
     designs = {model: found for model in order if (found := _json(place / "models" / model / "design.json"))}
     failures, n_failures = _failures(place / "data" / "failures.parquet")
     validation = _worded(_json(place / "data" / "validation.json"), study)
+    described = load_description(place / "missing") if (place / "missing").is_dir() else None
     return ReportRecord(
         name=name,
         study=study,
@@ -107,7 +108,7 @@ def collect(
         covariances=_covariances(place, fits, records),
         pictures=_pictures(place / "figures", order, study.report.main_model or order[-1]),
         provenance=dict(provenance or {}),
-        missing=load_description(place / "missing") if (place / "missing").is_dir() else None,
+        missing=described,
         **{name: _table(place / f"{name}.parquet", schema, order) for name, schema in SECOND_TABLES.items()},
     )
 

@@ -21,9 +21,9 @@ STUDY = {
 
 
 SHOWN = {"figures", "report"}
-READERS = {"design a", "fit a lmm", "fit a pymc", "fit a gee", "draw mi", "draw reference"}
+READERS = {"design a", "fit a lmm", "fit a pymc", "fit a gee", "draw"}
 """What reads how a model is fitted, whatever the engine."""
-DRAWING = {"draw mi", "draw reference", "treat wgee", "treat delta"}
+DRAWING = {"draw", "treat wgee", "treat delta"}
 """Strategies for missing data that draw random numbers."""
 
 
@@ -38,8 +38,7 @@ def _all(study: Study, seed: int = 1) -> dict[str, object]:
             made[f"fit {model} {engine}"] = sections.fit_section(study, model, engine, seed)
     shifts = study.missing.model_copy(update={"delta": study.missing.delta or (0.0, 1.0)})
     treated = study.model_copy(update={"missing": shifts})
-    for kind in ("mi", "reference"):
-        made[f"draw {kind}"] = sections.draw_section(study, "a", kind, seed)
+    made["draw"] = sections.draw_section(study, "a", seed)
     for label in ("wgee", "delta-1"):
         name = label.partition("-")[0]
         made[f"treat {name}"] = sections.treat_section(treated, "b", "lmm", label, seed)
@@ -72,8 +71,8 @@ def _edited(path: tuple[str, ...], value: object) -> Study:
         (("models", "b", "draws"), 2000, {"fit b pymc"} | SHOWN),
         (("missing",), {"strategies": ["observed", "mi"]}, SHOWN),
         (("missing",), {"strategies": ["wgee"]}, {"tables"} | SHOWN),
-        (("missing",), {"imputations": 7}, {"draw mi", "draw reference"} | SHOWN),
-        (("missing",), {"iterations": 7}, {"draw mi"} | SHOWN),
+        (("missing",), {"imputations": 7}, {"draw"} | SHOWN),
+        (("missing",), {"iterations": 7}, {"draw"} | SHOWN),
         (("missing",), {"weights": {"largest": None}}, {"treat wgee"} | SHOWN),
         (("missing",), {"delta": [0, 3]}, {"treat delta"} | SHOWN),
         (("missing",), {"delta_arms": "all"}, {"treat delta"} | SHOWN),

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
-from nestwise.config.missing import Missing
+from nestwise.config.missing import REFERENCE_BASED, Missing
 from nestwise.config.study import Model
 from nestwise.data.dataset import Dataset
 from nestwise.engines import answered, fit_model, unanswered
 from nestwise.errors import Problem, Refusal
 from nestwise.missing.plan import plan_of
 from nestwise.results import Fit
+from nestwise.seeds import seed_for
 
 Path = str | os.PathLike[str]
 
@@ -181,11 +182,39 @@ def _shifted(question: Question, planned: Dataset, completed: Iterator[Dataset])
     return shifted(completed, shift_of(planned, outcome, question.delta, arm, subject))
 
 
+def _borrowed(question: Question) -> Fit:
+    """Outcomes after drop-out borrowed from the reference arm or the last visit."""
+    from nestwise.impute.analyse import analyse
+    from nestwise.impute.pool import pool
+    from nestwise.strategies.borrowed import IMPUTATIONS, borrowed, borrowing, by_jackknife
+
+    name, missing = question.name, question.missing
+    found = borrowing(question.dataset, question.model, missing, question.strategy)
+    if missing.inference == "jackknife":
+        assert missing.arm is not None, "config.treatments asks for one"
+        grid = ", ".join((found.table.visit, missing.arm.column))
+        fit = by_jackknife(found, name, grid, question.level)
+        return replace(fit, engine=question.engine, formula=question.model.formula)
+    m = IMPUTATIONS if missing.imputations == "auto" else missing.imputations
+    seed = seed_for(question.seed, question.dataset.study, name, "reference", question.strategy)
+    fits = analyse(
+        borrowed(found, m, seed),
+        name,
+        question.model,
+        question.engine,
+        seed=question.seed,
+        level=question.level,
+        cores=question.cores,
+    )
+    return pool(fits, strategy=question.strategy, level=question.level)
+
+
 TREATMENTS: Mapping[str, Callable[[Question], Fit]] = {
     "complete_case": _compared,
     "locf": _compared,
     "wgee": _weighted,
     "mi": _imputed,
     "delta": _imputed,
+    **dict.fromkeys(REFERENCE_BASED, _borrowed),
 }
 """What carries out each strategy."""
