@@ -147,11 +147,17 @@ def _bayes(record: ReportRecord) -> str:
             f" ({count(settings.get('chains'))} chains of {count(settings.get('draws'))} draws after "
             f"{count(settings.get('tune'))} of warm-up)"
         )
+    own = {model for model, engine in record.records if engine == "pymc"}
+    families = {record.study.models[model].family == "gaussian" for model in own}
+    effects = "group effects were integrated out of the likelihood and drawn exactly afterwards"
+    if families == {False}:
+        effects = "group effects were sampled with the parameters"
+    elif len(families) > 1:
+        effects += " where outcomes are Gaussian, and sampled with the parameters where they are not"
     return (
         f"The same models were fitted by Bayes in {_version(record, 'PyMC'.lower())}, sampled with "
-        f"{_version(record, 'nutpie')}{numbers}; group effects were integrated out of the likelihood and "
-        f"drawn exactly "
-        "afterwards. Priors are weakly informative and scaled to the data, as listed. Posterior medians "
+        f"{_version(record, 'nutpie')}{numbers}; {effects}. Priors are weakly informative and scaled "
+        "to the data, as listed. Posterior medians "
         "are reported with "
         "equal-tailed intervals; convergence was judged by rank-normalised R-hat and effective sample sizes."
     )
