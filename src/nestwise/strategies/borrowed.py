@@ -1,4 +1,4 @@
-"""Outcomes after drop-out borrowed from a reference arm or the last visit, then analysed by the study's model.
+"""Outcomes after drop-out borrowed from a reference arm or the last visit, then analysed as the study asks.
 
 The outcomes of a trial at its visits are one normal variable a subject, with means by arm, visit and baseline
 covariates (`imputation.repeated`). What a subject who left would have shown follows from it and the strategy
