@@ -17,7 +17,7 @@ from nestwise.data.dataset import Dataset, worded
 from nestwise.diagnose.rows import analysis_rows
 from nestwise.figures.drawing import FloatArray, Wording
 from nestwise.missing.description import Description
-from nestwise.missing.saved import load_description
+from nestwise.missing.saved import saved_description
 from nestwise.results import TABLES, empty
 from nestwise.storage import read_json
 from nestwise.vocabulary import INFLUENCE, INTERCEPT, MEANS, PROFILES, RECONCILIATION, SENSITIVITY
@@ -159,7 +159,7 @@ def gather_inputs(
         profiles=tables["profiles"],
         reconciliation=tables["reconciliation"],
         sensitivity=sensitivity,
-        description=load_description(root / "missing") if (root / "missing").is_dir() else None,
+        description=saved_description(root / "missing"),
         fits_folder=root / "fits",
         designs=designs,
         seed=seed,

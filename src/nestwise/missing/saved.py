@@ -104,3 +104,8 @@ def load_description(folder: str | os.PathLike[str]) -> Description:
     tables = {name: pl.read_parquet(Path(folder) / f"{name}.parquet") for name in TABLES}
     sentences = tuple(content.pop("sentences"))
     return replace(Description(content["outcome"], tables), record=content, sentences=sentences)
+
+
+def saved_description(folder: str | os.PathLike[str]) -> Description | None:
+    """What `describe_saved` wrote, if it did."""
+    return load_description(folder) if Path(folder).is_dir() else None

@@ -14,7 +14,7 @@ from nestwise.compare.context import CONTEXTUAL
 from nestwise.compare.engines import COMPARISON, compare_engines
 from nestwise.config.study import Study
 from nestwise.design.mathml import FixedShape, RandomShape, Shape, shape_from_record
-from nestwise.missing.saved import load_description
+from nestwise.missing.saved import saved_description
 from nestwise.report.record import Picture, ReportRecord
 from nestwise.report.svg import UnsafeSvgError, safe_svg
 from nestwise.results import empty
@@ -89,7 +89,6 @@ def collect(
     designs = {model: found for model in order if (found := _json(place / "models" / model / "design.json"))}
     failures, n_failures = _failures(place / "data" / "failures.parquet")
     validation = _worded(_json(place / "data" / "validation.json"), study)
-    described = load_description(place / "missing") if (place / "missing").is_dir() else None
     return ReportRecord(
         name=name,
         study=study,
@@ -108,7 +107,7 @@ def collect(
         covariances=_covariances(place, fits, records),
         pictures=_pictures(place / "figures", order, study.report.main_model or order[-1]),
         provenance=dict(provenance or {}),
-        missing=described,
+        missing=saved_description(place / "missing"),
         **{name: _table(place / f"{name}.parquet", schema, order) for name, schema in SECOND_TABLES.items()},
     )
 
