@@ -81,11 +81,9 @@ def collect(
     estimates = _estimated(_table(place / "estimates.parquet", ESTIMATES, order), study)
     fits = _table(place / "fits.parquet", FITS, order)
     records = _records(place, fits)
-    comparison = (
-        _table(place / "comparison.parquet", COMPARISON, order)
-        if (place / "comparison.parquet").is_file()
-        else compare_engines(estimates, fits, records, order)
-    )
+    comparison = _table(place / "comparison.parquet", COMPARISON, order)
+    if not (place / "comparison.parquet").is_file():
+        comparison = compare_engines(estimates, fits, records, order)
     designs = {model: found for model in order if (found := _json(place / "models" / model / "design.json"))}
     failures, n_failures = _failures(place / "data" / "failures.parquet")
     validation = _worded(_json(place / "data" / "validation.json"), study)
