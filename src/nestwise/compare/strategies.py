@@ -159,16 +159,14 @@ def _verdict(row: Mapping[str, Any], reference: Mapping[str, Any] | None) -> str
         return "reference"
     if reference is None or row.get("estimate") is None or row["kind"] in ("sd", "icc"):
         return "not_compared"
-    if row["estimate"] * reference["estimate"] < 0 or _decided(row) != _decided(reference):
-        return "moves"
-    return "holds"
+    return "holds" if _side(row) == _side(reference) else "moves"
 
 
-def _decided(row: Mapping[str, Any]) -> bool | None:
-    """Whether the interval keeps away from zero; None without one."""
+def _side(row: Mapping[str, Any]) -> int | None:
+    """The side of zero that the interval keeps to; 0 where it holds zero, None without one."""
     if row["lower"] is None or row["upper"] is None:
         return None
-    return bool(row["lower"] > 0 or row["upper"] < 0)
+    return int(row["lower"] > 0) - int(row["upper"] < 0)
 
 
 def telling(table: pl.DataFrame, arm: str | None) -> tuple[str, str | None, str] | None:

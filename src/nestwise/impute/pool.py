@@ -77,6 +77,7 @@ def pool(
     enough(len(used))
     mixed = all(fit.draws is not None for fit in used)
     estimates, terms = _pooled_rows(used, _mixed_rows(used, level) if mixed else {}, level)
+    means, mean_terms = _means(used, level)
     fit = replace(
         _bare(used, len(used)),
         strategy=strategy,
@@ -85,7 +86,7 @@ def pool(
         estimates=estimates,
         checks=_worst_checks(used),
         tests=_tests(used),
-        means=_means(used, level),
+        means=means,
         draws=_mixed_draws(used) if mixed else None,
     )
     told = {
@@ -93,7 +94,7 @@ def pool(
         "used": len(used),
         "failed": [{"imputation": k, "reason": each.reason} for k, each in failed.items()],
         "singular": sum(bool(each.singular) for each in used),
-        "terms": terms,
+        "terms": [*terms, *mean_terms],
     }
     return replace(fit, record={"pooling": told})
 
@@ -238,10 +239,11 @@ def _tests(used: Sequence[Fit]) -> tuple[Test, ...]:
     return tuple(made)
 
 
-def _means(used: Sequence[Fit], level: float) -> pl.DataFrame:
-    """Marginal means and contrasts, each by Rubin's rules on its own scale."""
+def _means(used: Sequence[Fit], level: float) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
+    """Marginal means and contrasts by Rubin's rules, and what pooling says of each (`group`: its grid)."""
+    terms: list[dict[str, Any]] = []
     if used[0].means.is_empty():
-        return empty(MEANS)
+        return empty(MEANS), terms
     tables = [{tuple(row[name] for name in _MEAN_KEY): row for row in fit.means.to_dicts()} for fit in used]
     lines = []
     for key, own in tables[0].items():
@@ -254,10 +256,13 @@ def _means(used: Sequence[Fit], level: float) -> pl.DataFrame:
         if len(rows) < len(tables) or any(each.std_error is None for each in numbers):
             lines.append(named)
             continue
-        row, _ = pooled_row(numbers, level)
+        row, told = pooled_row(numbers, level)
+        if told is not None:
+            named_term = {"component": own["kind"], "group": own["grid"], "term": own["term"]}
+            terms.append(named_term | {"scale": "response"} | told)
         fields = ("estimate", "std_error", "df", "statistic", "p_value", "lower", "upper", "level")
         lines.append(named | {name: getattr(row, name) for name in fields})
-    return conform(pl.DataFrame(lines, infer_schema_length=None), MEANS)
+    return conform(pl.DataFrame(lines, infer_schema_length=None), MEANS), terms
 
 
 def _warnings(

@@ -7,14 +7,14 @@ covariates (`imputation.repeated`). What a subject who left would have shown fol
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
 from nestwise.arrays import FloatArray, IntArray
-from nestwise.config.missing import Missing
+from nestwise.config.missing import Arm, Missing
 from nestwise.config.study import Model
 from nestwise.data.dataset import ROW, Dataset
 from nestwise.data.derive import derive
@@ -22,12 +22,15 @@ from nestwise.errors import NestwiseError, Problem, Refusal
 from nestwise.formula.record import parse
 from nestwise.formula.syntax import names_in
 from nestwise.imputation.arm_contrasts import Trial, jackknife_contrasts
+from nestwise.imputation.draws import Draws, Filling
 from nestwise.imputation.intercurrent import last_seen
 from nestwise.imputation.reference import Plan, complete
 from nestwise.imputation.repeated import RepeatedData, draw_repeated
 from nestwise.missing.schedule import Schedule, schedule
 from nestwise.missing.visits import all_visits
+from nestwise.names import plural
 from nestwise.results import Fit, conform
+from nestwise.seeds import seed_for
 from nestwise.vocabulary import MEANS
 
 IMPUTATIONS = 50
@@ -74,9 +77,9 @@ def borrowing(dataset: Dataset, model: Model, missing: Missing, strategy: str) -
         Its outcome is imputed; covariates of its fixed part that are constant in a subject stand in the
         imputation model, by visit.
     missing : Missing
-        Arm and visits.
+        Arm and visits; without an arm all subjects have one mean and covariance.
     strategy : str
-        j2r, cir, cr or lmcf.
+        j2r, cir, cr, lmcf, or mar (missing at random).
 
     Raises
     ------
@@ -85,7 +88,6 @@ def borrowing(dataset: Dataset, model: Model, missing: Missing, strategy: str) -
     """
     formula, where = parse(model.formula), f"strategy {strategy}"
     outcome, arm = formula.outcome.columns[0], missing.arm
-    assert arm is not None, "config.treatments asks for one"
     info = dataset.variables.get(outcome)
     if info is None or info.type not in _NUMBERS or len(formula.outcome.columns) > 1:
         what = (
@@ -94,27 +96,29 @@ def borrowing(dataset: Dataset, model: Model, missing: Missing, strategy: str) -
         raise Refusal(Problem(what, where, "use mi for this outcome"))
     planned = all_visits(dataset, missing.visit)
     table = schedule(planned, visit=missing.visit)
-    series = table.constant(arm.column).cast(pl.String)
-    arms = tuple(
-        sorted(series.drop_nulls().unique().to_list(), key=lambda label: label != str(arm.reference))
-    )
-    if series.null_count() or str(arm.reference) not in arms:
-        missed = (
-            f"{series.null_count()} subjects have none"
-            if series.null_count()
-            else f"there is no {arm.reference}"
-        )
-        raise Refusal(
-            Problem(f"{arm.column} does not say every subject's arm: {missed}", where, "mend the arm")
-        )
-    codes = series.replace_strict({label: k for k, label in enumerate(arms)}, return_dtype=pl.Int64)
+    arms, codes = _arms(table, arm, where)
     terms = {name for term in formula.fixed for factor in term for name in names_in(factor)}
-    apart = {outcome, arm.column, dataset.time, *table.by_visit, *dataset.within}
+    apart = {outcome, arm.column if arm else None, dataset.time, *table.by_visit, *dataset.within}
     covariates = [name for name in formula.variables if name in terms - apart]
     Y = table.values(outcome)
-    data = RepeatedData(Y, codes.to_numpy().astype(np.int64), _columns(table, covariates, where))
+    data = RepeatedData(Y, codes, _columns(table, covariates, where))
     plan = Plan(last_seen(Y), (strategy,) * table.N, 0)
     return Borrowing(planned, table, outcome, data, plan, arms)
+
+
+def _arms(table: Schedule, arm: Arm | None, where: str) -> tuple[tuple[str, ...], IntArray]:
+    """Labels of the arms, the reference first, and the arm (N,) of each subject; one arm if none is named."""
+    if arm is None:
+        return ("all",), np.zeros(table.N, dtype=np.int64)
+    series, first = table.constant(arm.column).cast(pl.String), str(arm.reference)
+    labels = sorted(series.drop_nulls().unique().to_list(), key=lambda label: (label != first, label))
+    if series.null_count() or first not in labels:
+        nobody = f"nobody is in {first}"
+        why = f"{series.null_count()} {plural(table.subject)} have none" if series.null_count() else nobody
+        what = f"{arm.column} does not say every {table.subject}'s arm: {why}"
+        raise Refusal(Problem(what, where, "mend the column, or name another under missing.arm"))
+    codes = series.replace_strict({label: k for k, label in enumerate(labels)}, return_dtype=pl.Int64)
+    return tuple(labels), codes.to_numpy().astype(np.int64)
 
 
 def _columns(table: Schedule, covariates: list[str], where: str) -> FloatArray:
@@ -156,6 +160,37 @@ def borrowed(found: Borrowing, m: int, seed: int) -> Iterator[Dataset]:
     """
     for k, at in enumerate(draw_repeated(found.data, m, seed)):
         yield _completed(found, complete(found.data, found.plan, at, np.random.default_rng([seed, k])))
+
+
+def drawn_at_random(found: Borrowing, name: str, numbers: Sequence[int], root: int) -> Draws:
+    """The gaps of the outcome drawn under missing at random, as `impute` takes them.
+
+    Parameters
+    ----------
+    found : Borrowing
+        Laid out with the strategy `mar`.
+    name : str
+        Name of the model.
+    numbers : sequence of int
+        Imputations 1 .. m, or some of them: imputation k is the same whichever are drawn.
+    root : int
+        The seed of the configuration.
+    """
+    table, dataset = found.table, found.dataset
+    seed = seed_for(root, dataset.study, name, "imputation")
+    last = max(numbers)
+    tables = [
+        complete(found.data, found.plan, at, np.random.default_rng([seed, k]))
+        for k, at in enumerate(draw_repeated(found.data, last, seed), start=1)
+        if k in numbers
+    ]
+    who, when = np.nonzero((table.places >= 0) & np.isnan(found.data.Y))
+    rows: IntArray = table.frame[ROW].to_numpy()[table.places[who, when]].astype(np.int64)
+    values = np.array([each[who, when] for each in tables]).reshape(len(tables), -1)
+    gaps = Filling(found.outcome, "continuous", "repeated", None, rows, np.arange(rows.size), values)
+    nothing = np.zeros((len(tables), 0, 0, 0))
+    fillings = (gaps,) if rows.size else ()
+    return Draws(dataset.study, name, tuple(numbers), (seed,) * len(tables), fillings, (), nothing, ())
 
 
 def _completed(found: Borrowing, Y: FloatArray) -> Dataset:

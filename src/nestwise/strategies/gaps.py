@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ from nestwise.impute.draw import Chains, draw
 from nestwise.impute.impute import imputations
 from nestwise.impute.pool import pool
 from nestwise.missing.visits import all_visits
+from nestwise.strategies.borrowed import borrowing, drawn_at_random
+
+log = logging.getLogger(__name__)
 
 PILOT = 20
 """Imputations that are always made, and from which the number needed is read."""
@@ -28,7 +32,7 @@ MOST = 200
 
 
 def draw_gaps(dataset: Dataset, name: str, section: Mapping[str, Any]) -> Draws:
-    """Draw the gaps of a model by chained equations.
+    """Draw the gaps of a model: the visits of a trial at once, else by chained equations.
 
     With ``imputations: auto`` twenty are drawn and analysed by the first engine that can, and the fraction
     of missing information says how many are needed for standard errors that other draws would change by
@@ -56,16 +60,35 @@ def draw_gaps(dataset: Dataset, name: str, section: Mapping[str, Any]) -> Draws:
     model = Model.model_validate(section["model"])
     missing = Missing.model_validate(section["missing"])
     planned = all_visits(dataset, missing.visit)
-    wishes = Wishes(auxiliary=missing.auxiliary, methods=dict(missing.methods))
-    chains = Chains(iterations=missing.iterations, wishes=wishes)
     seed = int(section["seed"])
+    drawn = _drawer(planned, name, model, missing, seed)
     if missing.imputations != "auto":
-        return draw(planned, name, model, missing.imputations, seed, chains)
-    pilot = draw(planned, name, model, PILOT, seed, chains)
+        return drawn(range(1, missing.imputations + 1))
+    pilot = drawn(range(1, PILOT + 1))
     needed = min(_needed(planned, name, model, pilot, seed), MOST)
     if needed <= PILOT or not pilot.fillings:
         return pilot
-    return joined([pilot, draw(planned, name, model, range(PILOT + 1, needed + 1), seed, chains)])
+    return joined([pilot, drawn(range(PILOT + 1, needed + 1))])
+
+
+def _drawer(
+    planned: Dataset, name: str, model: Model, missing: Missing, seed: int
+) -> Callable[[range], Draws]:
+    """What draws imputations by number: visits of a trial at once, or variable by variable.
+
+    A model whose visits have a covariance of their own is imputed with it: chained equations would know of
+    the visits of one subject by a common level alone.
+    """
+    if model.residual is not None and not (missing.methods or missing.auxiliary):
+        try:
+            found = borrowing(planned, model, missing, "mar")
+        except NestwiseError as reason:
+            log.info("%s is imputed variable by variable: %s", name, reason)
+        else:
+            return lambda numbers: drawn_at_random(found, name, numbers, seed)
+    wishes = Wishes(auxiliary=missing.auxiliary, methods=dict(missing.methods))
+    chains = Chains(iterations=missing.iterations, wishes=wishes)
+    return lambda numbers: draw(planned, name, model, numbers, seed, chains)
 
 
 def save_gaps(dataset: Dataset, name: str, section: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
