@@ -125,7 +125,7 @@ def strategy_forest(rows: pl.DataFrame, wording: Wording) -> Drawing:
 def _label(row: Mapping[str, Any], *, engines: bool) -> str:
     text = LABELS[row["strategy"]]
     if row["delta"] is not None:
-        text += f" by {say(row['delta'])}"
+        text += f" by {row['delta']:g}"
     return f"{text} ({row['engine']})" if engines else text
 
 

@@ -191,7 +191,7 @@ def _strategy_table(rows: pl.DataFrame) -> Table:
 def _line(row: Row) -> tuple[Cell, ...]:
     estimate, error = with_error(row["estimate"], row["std_error"])
     wrong = row["strategy"] in USUALLY_WRONG
-    name = LABELS[row["strategy"]] + (f" by {say(row['delta'])}" if row["delta"] is not None else "")
+    name = LABELS[row["strategy"]] + (f" by {row['delta']:g}" if row["delta"] is not None else "")
     return cells(
         Cell(name, "quiet" if wrong else "", "a comparator, usually wrong" if wrong else ""),
         f"{row['engine']}",
