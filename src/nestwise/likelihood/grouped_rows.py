@@ -86,7 +86,12 @@ class GroupedRows:
         """First row of each distinct group, and n (J + 1,)."""
         return np.append(self.starts, self.n)
 
-    @property
+    @cached_property
+    def by_size(self) -> IntArray:
+        """The distinct groups, those of few rows first (J,)."""
+        return np.argsort(np.diff(self.bounds), kind="stable").astype(np.int64)
+
+    @cached_property
     def counts(self) -> FloatArray:
         """How many rows each one stands for (n,), beside successes and counts that were added up."""
         return self.repeats[self.codes]
