@@ -22,14 +22,18 @@ SOFTPLUS, EXPONENTIAL, BERNOULLI = 0, 1, 2
 """F of `convex`; the last is the softplus where each row is one trial: a product takes the logarithms'
 place."""
 type Content = tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]
-LANES = 32
+LANES = 64
 """Groups that are taken together."""
+CERTAIN = 1000.0
+"""Linear predictor of a success without doubt."""
 STEPS = 60
 """After as many steps the general search has to do it."""
 STEP_TOLERANCE = 1e-22
 """As in `modes`."""
-FOLDED = 512
-"""Factors between a half and one whose product is still a normal number."""
+FOLDED = 64
+"""Probabilities that are multiplied before the logarithm is taken."""
+SMALLEST = 1e-250
+"""A smaller product at a mode has no room below it: the general sums have to do it."""
 LOWEST, HIGHEST = -708.0, 700.0
 BY_LOG_2, LOG_2, LOG_2_REST = 1.4426950408889634, 6.93147180369123816490e-01, 1.90821492927058770002e-10
 ROUNDS = 6755399441055744.0
@@ -82,9 +86,7 @@ def _slopes(kind: int, t: FloatArray, F1: FloatArray) -> None:  # pragma: no cov
             F1[i] = _exp(t[i])
     else:
         for i in range(t.size):
-            e = _exp(-abs(t[i]))
-            right = 1.0 * (t[i] >= 0)
-            F1[i] = (right + (1.0 - right) * e) / (1.0 + e)
+            F1[i] = 1.0 / (1.0 + _exp(-t[i]))
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]
@@ -98,8 +100,7 @@ def _densities(  # noqa: PLR0917
     for i in range(t.shape[0]):
         if kind == BERNOULLI:
             for j in range(LANES):
-                logs[j] += a[i, j] * t[i, j] - b[i, j] * max(t[i, j], 0.0)
-                factors[j] *= 1.0 - b[i, j] * (0.5 - abs(F1[i, j] - 0.5))
+                factors[j] *= F1[i, j]
             if i % FOLDED == FOLDED - 1:
                 for j in range(LANES):
                     logs[j] += np.log(factors[j])
@@ -211,6 +212,7 @@ def _average(  # noqa: PLR0917
         for i in range(mean.shape[0]):
             for j in range(LANES):
                 mean[i, j] += share[k, j] * F1[k, i, j]
+            for j in range(LANES):
                 pull[j] += z[i, j] * (a[i, j] - b[i, j] * F1[k, i, j])
         for j in range(LANES):
             node = u[j] + np.sqrt(2.0) * C[j] * x[k]
@@ -253,34 +255,46 @@ def _through_modes(  # noqa: PLR0917
 
 
 @njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _gather(
-    content: Content, bounds: IntArray, groups: IntArray, tile: FloatArray, constants: FloatArray
-) -> None:  # pragma: no cover
-    """a, b, eta and z (4, rows, LANES) of a tile's groups, and the sums of their constants."""
+def _gather(  # noqa: PLR0917
+    kind: int, content: Content, bounds: IntArray, groups: IntArray, tile: FloatArray,
+    constants: FloatArray,
+) -> None:  # pragma: no cover  # fmt: skip
+    """a, b, eta and z (4, rows, LANES) of a tile's groups, and the sums of their constants.
+
+    A failure is the success of the opposite eta: a Bernoulli row has ``a = b = 1`` and eta and z times its
+    sign.
+    """
     a, b, c, eta, z = content
     tile[:], constants[:] = 0.0, 0.0
+    if kind == BERNOULLI:
+        tile[:2], tile[2] = 1.0, CERTAIN
     for j in range(groups.size):
         first = bounds[groups[j]]
         for i in range(bounds[groups[j] + 1] - first):
             tile[0, i, j], tile[1, i, j] = a[first + i], b[first + i]
             tile[2, i, j], tile[3, i, j] = eta[first + i], z[first + i]
             constants[j] += c[first + i]
+            if kind == BERNOULLI:
+                sign = 2.0 * a[first + i] - 1.0
+                tile[0, i, j], tile[2, i, j], tile[3, i, j] = 1.0, sign * eta[first + i], sign * z[first + i]
 
 
 @njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _scatter(  # noqa: PLR0917
     kind: int, tile: FloatArray, at: FloatArray, by_eta: FloatArray, bounds: IntArray, groups: IntArray,
-    d: FloatArray, by_row: FloatArray,
+    y: FloatArray, d: FloatArray, by_row: FloatArray,
 ) -> None:  # pragma: no cover  # fmt: skip
+    """Derivatives of the rows by eta, from the tile's places and signs back to their own."""
     bent = 0.0 if kind == EXPONENTIAL else 1.0
     for j in range(groups.size):
         first = bounds[groups[j]]
         for i in range(bounds[groups[j] + 1] - first):
             F1, b = at[i, j], tile[1, i, j]
+            sign = 2.0 * y[first + i] - 1.0 if kind == BERNOULLI else 1.0
             second = -b * F1 * (1.0 - bent * F1)
-            d[0, first + i], d[1, first + i] = tile[0, i, j] - b * F1, second
-            d[2, first + i] = second * (1.0 - 2.0 * bent * F1)
-            by_row[first + i] = by_eta[i, j]
+            d[0, first + i], d[1, first + i] = sign * (tile[0, i, j] - b * F1), second
+            d[2, first + i] = sign * second * (1.0 - 2.0 * bent * F1)
+            by_row[first + i] = sign * by_eta[i, j]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -330,7 +344,7 @@ def integrate_groups(  # noqa: PLR0917
         rows = rows_of[: 7 * m * LANES].reshape(7, m, LANES)
         F1 = slopes_of[: K * m * LANES].reshape(K, m, LANES)
         tile, t, at, mean = rows[:4], rows[4], rows[5], rows[6]
-        _gather(content, bounds, here, tile, constants)
+        _gather(kind, content, bounds, here, tile, constants)
         modes[0, :] = 0.0
         for j in range(here.size):
             modes[0, j] = start[here[j]]
@@ -342,10 +356,12 @@ def integrate_groups(  # noqa: PLR0917
         _densities(kind, tile[0], tile[1], t, at, modes[2], work[0])
         for j in range(LANES):
             modes[2, j] += np.log(work[0, j])
+            if not (modes[2, j] > -np.inf and work[0, j] > SMALLEST):
+                return False, groups, d, by_row
         _integrate(kind, tile, L, modes, t, F1, x, log_weights, share, work)
         _average(tile, L, modes, F1, x, share, mean, M, work[0])
         _through_modes(kind, tile, L, modes, at, M, mean, S)
-        _scatter(kind, tile, at, mean, bounds, here, d, by_row)
+        _scatter(kind, tile, at, mean, bounds, here, content[0], d, by_row)
         for j in range(here.size):
             groups[:, here[j]] = modes[:, j]
             groups[2, here[j]] += constants[j]
