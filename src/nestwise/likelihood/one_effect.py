@@ -1,14 +1,12 @@
 """Quadrature where one coefficient varies and no parameter is auxiliary: all steps in one pass, compiled.
 
-The formulas are those of `modes`, `quadrature` and `adjoint`, for densities of the form of `convex`. As many
-groups as a processor has use for are taken together, groups of similar size, with rows of no weight where one
-is shorter: every loop over them serves several groups in one instruction, and what lies between the search
-for the modes and the gradient stays in the processor's cache.
+The formulas are those of `modes`, `quadrature` and `adjoint`, for densities of the form of `convex`. Groups
+of similar size are taken together, a tile, with rows of no weight where one is shorter: every loop over them
+serves several groups in one instruction, and what lies between two loops stays in the processor's cache.
 
-In one dimension the slope s of a joint density falls, by at least one for each unit of the effect. So the
-mode lies between the effect and the effect plus s, and steps that leave what is known to hold the mode are
-replaced by its middle: they need no values of the density. The steps are Halley's, which use the third
-derivatives at hand and triple the digits where Newton's double them.
+In one dimension the slope s of a joint density falls by at least one for each unit of the effect, so that the
+mode lies between the effect and the effect plus s. Steps that leave what is known to hold the mode go to its
+middle; no values of the density are needed. The steps are Halley's, which triple the digits.
 """
 
 from __future__ import annotations
@@ -19,44 +17,33 @@ from numba import njit
 from nestwise.arrays import FloatArray, IntArray
 
 SOFTPLUS, EXPONENTIAL, BERNOULLI = 0, 1, 2
-"""F of `convex`; the last is the softplus where each row is one trial: a product takes the logarithms'
-place."""
+"""F of `convex`; the last is the softplus of rows of one trial, whose densities are multiplied."""
 type Content = tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]
 LANES = 64
 """Groups that are taken together."""
 CERTAIN = 1000.0
 """Linear predictor of a success without doubt."""
-STEPS = 60
-"""After as many steps the general search has to do it."""
+FREE, STEPS = 8, 60
+"""Steps after which every third goes to that middle, and after which the general search has to do it."""
 STEP_TOLERANCE = 1e-22
 """As in `modes`."""
-FOLDED = 64
-"""Probabilities that are multiplied before the logarithm is taken."""
-SMALLEST = 1e-250
-"""A smaller product at a mode has no room below it: the general sums have to do it."""
-LOWEST, HIGHEST = -708.0, 700.0
+FOLDED, SMALLEST = 64, 1e-250
+"""Probabilities that are multiplied before a logarithm; products at modes need some room below them."""
+LOWEST, HIGHEST, ROUNDS = -708.0, 600.0, 6755399441055744.0
 BY_LOG_2, LOG_2, LOG_2_REST = 1.4426950408889634, 6.93147180369123816490e-01, 1.90821492927058770002e-10
-ROUNDS = 6755399441055744.0
 ROOT_2_MINUS_1 = 0.41421356237309515
 
 
 @njit(cache=True, inline="always", error_model="numpy")  # type: ignore[untyped-decorator]
 def _exp(x: float) -> float:  # pragma: no cover
-    """As in `nodes`."""
+    """As in `nodes`, with room for sums of the largest."""
     x = min(max(x, LOWEST), HIGHEST)
     k = (x * BY_LOG_2 + ROUNDS) - ROUNDS
     r = (x - k * LOG_2) - k * LOG_2_REST
-    s = 1.6059043836821613e-10
-    s = s * r + 2.08767569878681e-09
-    s = s * r + 2.505210838544172e-08
-    s = s * r + 2.755731922398589e-07
-    s = s * r + 2.7557319223985893e-06
-    s = s * r + 2.48015873015873e-05
-    s = s * r + 0.0001984126984126984
-    s = s * r + 0.001388888888888889
-    s = s * r + 0.008333333333333333
-    s = s * r + 0.041666666666666664
-    s = s * r + 0.16666666666666666
+    s = (1.6059043836821613e-10 * r + 2.08767569878681e-09) * r + 2.505210838544172e-08
+    s = ((s * r + 2.755731922398589e-07) * r + 2.7557319223985893e-06) * r + 2.48015873015873e-05
+    s = ((s * r + 0.0001984126984126984) * r + 0.001388888888888889) * r + 0.008333333333333333
+    s = (s * r + 0.041666666666666664) * r + 0.16666666666666666
     s = ((s * r + 0.5) * r + 1.0) * r + 1.0
     return s * np.int64((np.int64(k) + 1023) << 52).view(np.float64)
 
@@ -68,12 +55,8 @@ def _log1p(e: float) -> float:  # pragma: no cover
     f = e - half * (0.5 + 0.5 * e)
     s = f / (2.0 + f)
     z = s * s
-    r = 1.479819860511658591e-01
-    r = r * z + 1.531383769920937332e-01
-    r = r * z + 1.818357216161805012e-01
-    r = r * z + 2.222219843214978396e-01
-    r = r * z + 2.857142874366239149e-01
-    r = r * z + 3.999999999940941908e-01
+    r = (1.479819860511658591e-01 * z + 1.531383769920937332e-01) * z + 1.818357216161805012e-01
+    r = ((r * z + 2.222219843214978396e-01) * z + 2.857142874366239149e-01) * z + 3.999999999940941908e-01
     r = r * z + 6.666666666666735130e-01
     return 0.6931471805599453 * half + s * (2.0 + r * z)
 
@@ -81,12 +64,9 @@ def _log1p(e: float) -> float:  # pragma: no cover
 @njit(cache=True, error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]
 def _slopes(kind: int, t: FloatArray, F1: FloatArray) -> None:  # pragma: no cover
     """The derivative of F, flat arrays."""
-    if kind == EXPONENTIAL:
-        for i in range(t.size):
-            F1[i] = _exp(t[i])
-    else:
-        for i in range(t.size):
-            F1[i] = 1.0 / (1.0 + _exp(-t[i]))
+    for i in range(t.size):
+        e = _exp(t[i] if kind == EXPONENTIAL else -t[i])
+        F1[i] = e if kind == EXPONENTIAL else 1.0 / (1.0 + e)
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]
@@ -105,22 +85,19 @@ def _densities(  # noqa: PLR0917
                 for j in range(LANES):
                     logs[j] += np.log(factors[j])
                     factors[j] = 1.0
-        elif kind == SOFTPLUS:
-            for j in range(LANES):
-                F = max(t[i, j], 0.0) + _log1p(_exp(-abs(t[i, j])))
-                logs[j] += a[i, j] * t[i, j] - b[i, j] * F
         else:
             for j in range(LANES):
-                logs[j] += a[i, j] * t[i, j] - b[i, j] * F1[i, j]
+                log_whole = _log1p(_exp(-abs(t[i, j]))) if kind == SOFTPLUS else 0.0
+                F = max(t[i, j], 0.0) + log_whole if kind == SOFTPLUS else F1[i, j]
+                logs[j] += a[i, j] * t[i, j] - b[i, j] * F
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]
 def _predict(tile: FloatArray, b: FloatArray, t: FloatArray) -> None:  # pragma: no cover
     """Linear predictors of the rows at random effects b (LANES,)."""
-    eta, z = tile[2], tile[3]
     for i in range(t.shape[0]):
         for j in range(LANES):
-            t[i, j] = eta[i, j] + z[i, j] * b[j]
+            t[i, j] = tile[2, i, j] + tile[3, i, j] * b[j]
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]
@@ -138,20 +115,35 @@ def _curvatures(  # noqa: PLR0917
             S[1, j] += second
             S[2, j] -= z[i, j] * second * (1.0 - 2.0 * bent * F1[i, j])
     for j in range(LANES):
-        S[0, j] = L * S[0, j] - u[j]
-        S[1, j] = L * L * S[1, j] + 1.0
-        S[2, j] *= L * L * L
+        S[0, j], S[1, j], S[2, j] = L * S[0, j] - u[j], L * L * S[1, j] + 1.0, L * L * L * S[2, j]
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]
+def _heights(  # noqa: PLR0917
+    kind: int, tile: FloatArray, modes: FloatArray, t: FloatArray, F1: FloatArray, S: FloatArray,
+    factors: FloatArray,
+) -> bool:  # pragma: no cover  # fmt: skip
+    """C and g at the modes; whether there is room below g."""
+    u, C, g = modes[0], modes[1], modes[2]
+    for j in range(LANES):
+        C[j], g[j] = 1.0 / np.sqrt(S[1, j]), -0.5 * u[j] * u[j]
+    _densities(kind, tile[0], tile[1], t, F1, g, factors)
+    for j in range(LANES):
+        g[j] += np.log(factors[j])
+        if not (g[j] > -np.inf and factors[j] > SMALLEST):
+            return False
+    return True
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]
 def _climb(  # noqa: PLR0917
-    kind: int, tile: FloatArray, L: float, u: FloatArray, t: FloatArray, F1: FloatArray, S: FloatArray,
-    ends: FloatArray,
+    kind: int, tile: FloatArray, L: float, modes: FloatArray, t: FloatArray, F1: FloatArray,
+    S: FloatArray, ends: FloatArray,
 ) -> bool:  # pragma: no cover  # fmt: skip
-    """Modes of a tile, in place, with F' and derivatives of the joint densities there."""
-    low, high, effect, left = ends[0], ends[1], ends[2], ends[3]
+    """Modes of a tile, C and g, with F' there; whether they were found."""
+    u, low, high, effect, left = modes[0], ends[0], ends[1], ends[2], ends[3]
     low[:], high[:] = -np.inf, np.inf
-    for _ in range(STEPS):
+    for n in range(STEPS):
         for j in range(LANES):
             effect[j] = L * u[j]
         _predict(tile, effect, t)
@@ -159,19 +151,18 @@ def _climb(  # noqa: PLR0917
         _curvatures(kind, tile, L, F1, u, S)
         largest = 0.0
         for j in range(LANES):
-            left[j] = S[0, j] * S[0, j] / S[1, j]
-            if not left[j] < np.inf:
+            left[j] = S[0, j] / S[1, j] * S[0, j]
+            if not left[j] >= 0:
                 return False
             largest = max(largest, left[j])
         if largest < STEP_TOLERANCE:
-            return True
+            return bool(_heights(kind, tile, modes, t, F1, S, left))
         for j in range(LANES):
             s, R = S[0, j], S[1, j]
-            low[j] = max(low[j], u[j] + min(s, 0.0))
-            high[j] = min(high[j], u[j] + max(s, 0.0))
+            low[j], high[j] = max(low[j], u[j] + min(s, 0.0)), min(high[j], u[j] + max(s, 0.0))
             ahead = u[j] + s * R / max(R * R - 0.5 * s * S[2, j], 0.5 * R * R)
-            inside = (ahead >= low[j]) & (ahead <= high[j])
-            u[j] = ahead if inside else 0.5 * (low[j] + high[j])
+            good = (ahead > low[j]) & (ahead < high[j]) & ((n < FREE) | (n % 3 > 0))
+            u[j] = ahead if good else 0.5 * (low[j] + high[j])
     return False
 
 
@@ -203,8 +194,7 @@ def _average(  # noqa: PLR0917
     a, b, z, u, C, total = tile[0], tile[1], tile[3], modes[0], modes[1], modes[3]
     total[:], mean[:], M[:] = 0.0, 0.0, 0.0
     for k in range(x.size):
-        for j in range(LANES):
-            total[j] += share[k, j]
+        total += share[k]
     for k in range(x.size):
         for j in range(LANES):
             share[k, j] /= total[j]
@@ -217,8 +207,7 @@ def _average(  # noqa: PLR0917
         for j in range(LANES):
             node = u[j] + np.sqrt(2.0) * C[j] * x[k]
             slope = share[k, j] * (L * pull[j] - node)
-            M[0, j] += slope
-            M[1, j] += slope * x[k]
+            M[0, j], M[1, j] = M[0, j] + slope, M[1, j] + slope * x[k]
             M[2, j] += share[k, j] * pull[j] * node
 
 
@@ -299,27 +288,21 @@ def _scatter(  # noqa: PLR0917
 
 @njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def integrate_groups(  # noqa: PLR0917
-    kind: int, content: Content, L: float,
-    bounds: IntArray, order: IntArray, start: FloatArray, x: FloatArray, log_weights: FloatArray,
+    kind: int, content: Content, L: float, bounds: IntArray, order: IntArray, start: FloatArray,
+    x: FloatArray, log_weights: FloatArray,
 ) -> tuple[bool, FloatArray, FloatArray, FloatArray]:  # pragma: no cover  # fmt: skip
     """Modes, integrals and derivatives of all groups.
 
     Parameters
     ----------
-    kind : int
-        Of F.
+    kind, L : int, float
+        Of F; the standard deviation of the effect, working parametrisation, of either sign.
     content : tuple of ndarray (n,)
         a, b and c of each row, its linear predictor without random effects, its working column z.
-    L : float
-        Standard deviation of the random effect, working parametrisation; may be negative.
-    bounds : ndarray (J + 1,)
-        First row of each group, and n.
-    order : ndarray (J,)
-        The groups by size.
-    start : ndarray (J,)
-        Where the search for the modes starts.
-    x, log_weights : ndarray (K,)
-        The rule.
+    bounds, order : ndarray (J + 1,), (J,)
+        First row of each group, and n; the groups by size.
+    start, x, log_weights : ndarray (J,), (K,), (K,)
+        Where the search for the modes starts; the rule.
 
     Returns
     -------
@@ -327,13 +310,11 @@ def integrate_groups(  # noqa: PLR0917
         Whether all modes were found; nothing else holds if not.
     groups : ndarray (5, J)
         Mode, C and g as in `modes.Modes`, the integral relative to the mode, and the derivative by L.
-    d : ndarray (3, n)
-        Derivatives of each row's log density at the modes.
-    by_row : ndarray (n,)
-        Derivative by eta.
+    d, by_row : ndarray (3, n), (n,)
+        Derivatives of each row's log density at the modes; derivative of the result by eta.
     """
-    J, K, n = bounds.size - 1, x.size, content[0].size
-    room = (bounds[order[J - 1] + 1] - bounds[order[J - 1]]) * LANES
+    J, K, n, largest = bounds.size - 1, x.size, content[0].size, order[-1]
+    room = (bounds[largest + 1] - bounds[largest]) * LANES
     groups, d, by_row = np.empty((5, J)), np.empty((3, n)), np.empty(n)
     rows_of, slopes_of = np.empty(7 * room), np.empty(K * room)
     modes, share, work = np.empty((5, LANES)), np.empty((K, LANES)), np.empty((4, LANES))
@@ -346,18 +327,9 @@ def integrate_groups(  # noqa: PLR0917
         tile, t, at, mean = rows[:4], rows[4], rows[5], rows[6]
         _gather(kind, content, bounds, here, tile, constants)
         modes[0, :] = 0.0
-        for j in range(here.size):
-            modes[0, j] = start[here[j]]
-        if not _climb(kind, tile, L, modes[0], t, at, S, work):
+        modes[0, : here.size] = start[here]
+        if not _climb(kind, tile, L, modes, t, at, S, work):
             return False, groups, d, by_row
-        for j in range(LANES):
-            modes[1, j] = 1.0 / np.sqrt(S[1, j])
-            modes[2, j] = -0.5 * modes[0, j] * modes[0, j]
-        _densities(kind, tile[0], tile[1], t, at, modes[2], work[0])
-        for j in range(LANES):
-            modes[2, j] += np.log(work[0, j])
-            if not (modes[2, j] > -np.inf and work[0, j] > SMALLEST):
-                return False, groups, d, by_row
         _integrate(kind, tile, L, modes, t, F1, x, log_weights, share, work)
         _average(tile, L, modes, F1, x, share, mean, M, work[0])
         _through_modes(kind, tile, L, modes, at, M, mean, S)
