@@ -56,8 +56,8 @@ class Deviance:
         p, pattern = self.rows.X.shape[0], self.rows.pattern
         return x[:p], pattern.matrix(x[p : p + pattern.k]), x[p + pattern.k :]
 
-    def evaluate(self, beta: FloatArray, L: FloatArray, raw: FloatArray) -> Found:
-        """The approximation at any square L (q, q)."""
+    def evaluate(self, beta: FloatArray, L: FloatArray, raw: FloatArray, *, scores: bool = False) -> Found:
+        """The approximation at any square L (q, q); `scores` are of one factor only."""
         aux = aux_of(self.rows.given, raw)[0]
         self.evaluations += 1
         found: Found
@@ -65,16 +65,16 @@ class Deviance:
             if isinstance(self.rows, CrossedRows):
                 found = laplace(self.rows, beta, L, aux, self.last_modes)
             else:
-                found = approximate(self.rows, beta, L, aux, self.points, self.last_modes)
+                found = approximate(self.rows, beta, L, aux, self.points, self.last_modes, scores=scores)
         self.last_modes = found.modes.u
         return found
 
-    def at(self, x: FloatArray) -> Found:
+    def at(self, x: FloatArray, *, scores: bool = False) -> Found:
         """The approximation at x (k,); the highest so far is kept, to which the proof of a search returns."""
         key = x.tobytes()
-        if self.highest is not None and self.highest[0] == key:
+        if self.highest is not None and self.highest[0] == key and not scores:
             return self.highest[1]
-        found = self.evaluate(*self.parts(x))
+        found = self.evaluate(*self.parts(x), scores=scores)
         if self.highest is None or found.value > self.highest[1].value:
             self.highest = key, found
         return found
@@ -94,9 +94,9 @@ class Deviance:
         """Outer products of the groups' gradients, about half the Hessian; 0 with several factors."""
         if isinstance(self.rows, CrossedRows):
             return np.zeros((x.size, x.size))
-        beta, L, raw = self.parts(x)
-        aux = aux_of(self.rows.given, raw)[0]
-        found = approximate(self.rows, beta, L, aux, self.points, self.last_modes, scores=True)
+        raw = self.parts(x)[2]
+        found = self.at(x, scores=True)
+        assert isinstance(found, Approximation)
         p, pattern = self.rows.X.shape[0], self.rows.pattern
         q2 = pattern.q**2
         of_L = found.scores[p : p + q2].reshape(pattern.q, pattern.q, -1)[pattern.rows, pattern.cols]

@@ -120,4 +120,6 @@ def _standing_for_all(fixed: FloatArray, spread: FloatArray) -> IntArray:
     if fixed.size <= MOST_ROWS:
         return np.arange(fixed.size)
     places = ((np.arange(MOST_ROWS) + 0.5) * fixed.size / MOST_ROWS).astype(np.int64)
+    if (spread == spread[:, :1]).all():
+        return np.asarray(np.argsort(fixed)[places])  # equal ones are the same whichever is taken
     return np.asarray(np.lexsort((*spread, fixed))[places])

@@ -19,6 +19,7 @@ from nestwise.fit.approximation import Descended, Deviance, descend
 from nestwise.fit.glm import PooledGlm, Rows
 from nestwise.fit.search import Minimum, minimise, prove
 from nestwise.likelihood.crossed_rows import CrossedRows
+from nestwise.likelihood.grouped_rows import GroupedRows
 
 POINTS = (1, 5, 9, 15, 25, 35, 51)
 """Nodes in each dimension, in the order in which they are tried; 1 is Laplace's approximation."""
@@ -32,6 +33,10 @@ STABLE_SD = 1e-3
 """Share of itself by which a standard deviation may still move."""
 STABLE_LOG_LIKELIHOOD = 5e-3
 """By how much the log-likelihood may still move."""
+MANY_GROUPS = 1000
+"""Their gradients tell the curvature to some percent, which no few steps of a search do."""
+CLEAR = 20
+"""Times as much as it may move: then a number of points is not searched to the end."""
 ROUGH = 1e-4
 """Decrement of the deviance at which the search with too few points ends."""
 JUDGED = 1e-7
@@ -96,13 +101,17 @@ def optimise_glmm(rows: Rows, glm: PooledGlm, points: Sequence[int] = POINTS) ->
         deviance = Deviance(rows, each, last_modes=None if before is None else before[0].last_modes)
         if before is not None and before[0].points >= FIRST_JUDGED:
             moved = _moved(deviance, before[1])
+            if not _clear(before[1], moved):
+                before = before[0], descend(before[0], before[1], JUDGED)
+                table[-1] = _row(before[0], before[1].at, before[1].value)
+                moved = _moved(deviance, before[1])
             if _negligible(rows, before[1], moved):
                 row = _row(deviance, moved.at, moved.value) | {"searched": False}
                 return _optimum(*before, (*table, row), stable=True)
             here = moved
         if before is not None:
-            here = Descended(here.at, *deviance(here.at), here.inverse)
-        passing = each < FIRST_JUDGED and each != ladder[-1]
+            here = _raised(deviance, here)
+        passing = each <= FIRST_JUDGED and each != ladder[-1]
         here = descend(deviance, here, ROUGH if passing else JUDGED)
         table.append(_row(deviance, here.at, here.value))
         before = deviance, here
@@ -179,6 +188,19 @@ def _moved(deviance: Deviance, before: Descended) -> Descended:
     promised = float(-gradient @ step)
     step = step / max(1.0, np.sqrt(promised) / 2)
     return Descended(before.at + step, value + float(gradient @ step) / 2, gradient, before.inverse)
+
+
+def _raised(deviance: Deviance, here: Descended) -> Descended:
+    """The same place with another number of points, and what many groups say of the curvature there."""
+    rows, inverse = deviance.rows, here.inverse
+    if isinstance(rows, GroupedRows) and rows.J >= MANY_GROUPS:
+        inverse = _inverse(2 * deviance.information(here.at))
+    return Descended(here.at, *deviance(here.at), inverse)
+
+
+def _clear(before: Descended, moved: Descended) -> bool:
+    """Whether the deviance moves by so much that a rough search is enough to see it."""
+    return abs(moved.value - before.value) > CLEAR * STABLE_LOG_LIKELIHOOD
 
 
 def _negligible(rows: Rows, before: Descended, moved: Descended) -> bool:

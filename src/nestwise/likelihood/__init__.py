@@ -18,6 +18,7 @@ In reading order:
 - `families`, `ordinal`: densities of outcomes that are not Gaussian, with three derivatives.
 - `grouped_rows`, `segments`: rows of a generalised model by group, sums over groups; `convex`, `nodes`:
   families of one simple form, whose densities and sums over nodes are compiled; `newton`, `modes`: the modes
-  of the random effects; `adjoint`, `quadrature`: the likelihood around them, and its derivatives.
+  of the random effects; `adjoint`, `quadrature`: the likelihood around them, and its derivatives;
+  `one_effect`: all of it in one pass where one coefficient varies.
 - `crossed_rows`, `laplace`: the same with several factors, by Laplace's approximation.
 """

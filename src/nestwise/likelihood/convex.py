@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nestwise.arrays import FloatArray
+from nestwise.likelihood import one_effect
 from nestwise.likelihood.families import Responses, rising
 from nestwise.likelihood.nodes import EXPONENTIAL, SOFTPLUS, Curve
 
@@ -64,6 +65,15 @@ def convex_form(given: Responses, aux: FloatArray) -> Convex | None:
         c = c + shape * (aux[0] - given.constant) - gammaln(shape)
     abc = np.stack([a, b, c])
     return Convex((kind, sign, shift), abc if given.frequency is None else abc * given.frequency)
+
+
+def kind_of(given: Responses) -> int | None:
+    """Which F of `one_effect` the rows have; none where there is a dispersion, or another form."""
+    if (given.family, given.link) == ("poisson", "log"):
+        return one_effect.EXPONENTIAL
+    if (given.family, given.link) == ("binomial", "logit"):
+        return one_effect.BERNOULLI if bool((given.trials == 1).all()) else one_effect.SOFTPLUS
+    return None
 
 
 def by_dispersion(given: Responses, form: Convex, aux: FloatArray, averages: FloatArray) -> FloatArray:

@@ -25,6 +25,8 @@ from nestwise.vocabulary import INTERCEPT
 
 ADDED_UP = ("binomial", "poisson")
 """Families whose rows with the same eta are one row with the sum of their outcomes."""
+SAMPLED = 500
+"""Rows by which a column is judged first."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,12 @@ class GroupedRows:
         """First row of each distinct group, and n (J + 1,)."""
         return np.append(self.starts, self.n)
 
-    @property
+    @cached_property
+    def by_size(self) -> IntArray:
+        """The distinct groups, those of few rows first (J,)."""
+        return np.argsort(np.diff(self.bounds), kind="stable").astype(np.int64)
+
+    @cached_property
     def counts(self) -> FloatArray:
         """How many rows each one stands for (n,), beside successes and counts that were added up."""
         return self.repeats[self.codes]
@@ -138,6 +145,8 @@ def grouped_rows(design: Design) -> GroupedRows:
         names=tuple(design.names[i] for i in keep),
     )
     plain = np.vstack([X.T[:, order], design.Z.T[:, order], offset[order]])
+    if _one_column_tells_all_rows_apart(plain):
+        return rows
     return _without_equal_groups(*_without_equal_rows(rows, plain))
 
 
@@ -162,6 +171,19 @@ def _digest(columns: FloatArray) -> np.ndarray:
         digest = (digest ^ row) * np.uint64(0xFF51AFD7ED558CCD)
         digest ^= digest >> np.uint64(32)
     return digest
+
+
+def _one_column_tells_all_rows_apart(columns: FloatArray) -> bool:
+    """Whether one of (c, n) has n different values: then no rows are equal, and no groups.
+
+    The first rows rule out most columns that have fewer.
+    """
+    return any(_distinct(column[:SAMPLED]) and _distinct(column) for column in columns)
+
+
+def _distinct(values: FloatArray) -> bool:
+    ordered = np.sort(values)
+    return bool((ordered[1:] != ordered[:-1]).all())
 
 
 def _without_equal_rows(rows: GroupedRows, plain: FloatArray) -> tuple[GroupedRows, FloatArray]:
