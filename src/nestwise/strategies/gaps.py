@@ -16,7 +16,7 @@ from nestwise.errors import NestwiseError
 from nestwise.imputation.draws import Draws, joined, save_draws
 from nestwise.imputation.variables import Wishes
 from nestwise.impute.analyse import analyse
-from nestwise.impute.draw import Chains, draw
+from nestwise.impute.draw import Chains, draw, draw_jointly
 from nestwise.impute.impute import imputations
 from nestwise.impute.pool import pool
 from nestwise.missing.visits import all_visits
@@ -28,7 +28,7 @@ MOST = 200
 
 
 def draw_gaps(dataset: Dataset, name: str, section: Mapping[str, Any]) -> Draws:
-    """Draw the gaps of a model by chained equations.
+    """Draw the gaps of a model by chained equations, or from one joint model.
 
     With ``imputations: auto`` twenty are drawn and analysed by the first engine that can, and the fraction
     of missing information says how many are needed for standard errors that other draws would change by
@@ -56,16 +56,23 @@ def draw_gaps(dataset: Dataset, name: str, section: Mapping[str, Any]) -> Draws:
     model = Model.model_validate(section["model"])
     missing = Missing.model_validate(section["missing"])
     planned = all_visits(dataset, missing.visit)
-    wishes = Wishes(auxiliary=missing.auxiliary, methods=dict(missing.methods))
-    chains = Chains(iterations=missing.iterations, wishes=wishes)
+    wishes = Wishes(missing.auxiliary, dict(missing.methods), dict(section.get("levels", {})))
     seed = int(section["seed"])
+
+    def drawn(numbers: range) -> Draws:
+        if missing.imputation == "joint":
+            return draw_jointly(planned, name, model, numbers.stop - 1, seed, wishes)
+        return draw(planned, name, model, numbers, seed, Chains(iterations=missing.iterations, wishes=wishes))
+
     if missing.imputations != "auto":
-        return draw(planned, name, model, missing.imputations, seed, chains)
-    pilot = draw(planned, name, model, PILOT, seed, chains)
+        return drawn(range(1, missing.imputations + 1))
+    pilot = drawn(range(1, PILOT + 1))
     needed = min(_needed(planned, name, model, pilot, seed), MOST)
     if needed <= PILOT or not pilot.fillings:
         return pilot
-    return joined([pilot, draw(planned, name, model, range(PILOT + 1, needed + 1), seed, chains)])
+    if missing.imputation == "joint":  # its chains go on, and give the pilot again
+        return drawn(range(1, needed + 1))
+    return joined([pilot, drawn(range(PILOT + 1, needed + 1))])
 
 
 def save_gaps(dataset: Dataset, name: str, section: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
