@@ -52,7 +52,12 @@ class Missing(Section):
     imputations: Literal["auto"] | Annotated[int, Field(ge=1, le=10_000)] = Field(
         "auto", description="auto: as many as the missing information asks for"
     )
-    iterations: int = Field(10, ge=1, le=1000, description="sweeps of the chained equations")
+    iterations: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="sweeps of the chained equations; default: 10, and 20 for slopes and interactions",
+    )
     imputation: Literal["chained", "joint"] = Field(
         "chained", description="one model a variable, or one model for all of them"
     )

@@ -111,6 +111,11 @@ def draw_section(study: Study, model: str, seed: int) -> Section:
     return {
         "model": study.models[model].model_dump(mode="json", include=_FIT_KEYS),
         "missing": study.missing.model_dump(mode="json", include=_DRAW_KEYS | _PLAN_KEYS),
+        "levels": {
+            name: variable.constant_within
+            for name, variable in study.variables.items()
+            if variable.constant_within is not None
+        },
         "level": study.compare.level,
         "seed": seed,
     }

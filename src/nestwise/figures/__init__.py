@@ -11,7 +11,7 @@ In reading order:
 - `partition`, `forest`: variance components, and engines side by side.
 - `inference`, `means`, `arms`, `influence`, `profiles`: means with intervals, groups left out, deviances.
 - `reconciliation`, `effects`, `trajectories`: conditional beside marginal effects, and their curves.
-- `strategies`: one estimand under every strategy for missing data.
+- `strategies`, `imputed`: one estimand under every strategy for missing data; imputed values, their chains.
 - `correlations`: residuals of one subject over its visits.
 - `posterior`, `replicates`: draws, chains and replicated data.
 - `residuals`: what the model assumes; `generalised`, `calibration`: which figures outcomes that are not

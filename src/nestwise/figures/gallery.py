@@ -52,6 +52,8 @@ TITLES: Mapping[str, str] = MappingProxyType(
         "dropout_means": "Those who left, and those who stayed",
         "strategy_forest": "One question under every treatment of missing data",
         "tipping_point": "How far lost outcomes must be shifted",
+        "imputation_traces": "The chains of the imputation",
+        "imputed_values": "Imputed beside observed values",
         "influence": "What leaving a group out would change",
         "profiles": "Profiles of the likelihood",
         "tau_posterior": "Differences between groups: prior and posterior",

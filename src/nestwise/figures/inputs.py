@@ -16,6 +16,7 @@ from nestwise.config.study import Study
 from nestwise.data.dataset import Dataset, worded
 from nestwise.diagnose.rows import analysis_rows
 from nestwise.figures.drawing import FloatArray, Wording
+from nestwise.imputation.draws import Draws, load_draws
 from nestwise.missing.description import Description
 from nestwise.missing.saved import saved_description
 from nestwise.results import TABLES, empty
@@ -99,6 +100,11 @@ class FigureInputs:
         labels = {name: group.label for name, group in self.config.groups.items() if group.label}
         scale = scale_name(*self.outcome_of(model)) if model and self.generalised(model) else None
         return Wording(outcome, variables, labels, self.dataset.time, scale)
+
+    def draws_of(self, model: str) -> Draws | None:
+        """The imputations of a model; None where none were made."""
+        path = self.fits_folder.parent / "imputations" / f"{model}.mi.npz"
+        return load_draws(path) if path.is_file() else None
 
     def table(self, model: str, engine: str, name: str) -> pl.DataFrame:
         """`predictions` or `draws` of a fit; empty where there are none."""

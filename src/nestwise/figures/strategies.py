@@ -12,6 +12,7 @@ from nestwise.compare.strategies import LABELS, USUALLY_WRONG, conclusion, estim
 from nestwise.figures.colours import ENGINE_NOTIONS, INK, MUTED, NOTIONS
 from nestwise.figures.drawing import Drawing, Wording, cannot, drawn, plain, span
 from nestwise.figures.dropout import dropout_curves, dropout_means
+from nestwise.figures.imputed import imputation_plan
 from nestwise.figures.inputs import FigureInputs
 from nestwise.figures.missing_map import missingness_map
 from nestwise.figures.theme import new_figure, quiet
@@ -70,7 +71,7 @@ def strategy_plan(inputs: FigureInputs, model: str, wording: Wording) -> dict[st
         name = "tipping_point" if "tipping_point" not in plan else f"tipping_point_{engine}"
         if own["delta"].n_unique() > 1:
             plan[name] = lambda own=own: tipping_point(own, wording)  # type: ignore[misc]
-    return plan
+    return plan | imputation_plan(inputs, model, wording)
 
 
 @drawn

@@ -16,7 +16,8 @@ In reading order:
 - `traces`: whether chains agree.
 - `shift`: imputed outcomes moved by a stated amount.
 - `joint`: the joint model, all incomplete variables as one multivariate mixed model; `joint_steps`: its Gibbs
-  sampler, `joint_kernels`: the compiled passes over rows, `joint_latent`: categories as latent variables.
+  sampler, `joint_kernels`: the compiled passes over rows, `joint_latent`: categories as latent variables,
+  `joint_record`: the variables of an analysis model laid out for it.
 - `repeated`: outcomes at scheduled visits as one normal variable a subject, fitted or drawn from.
 - `reference`: what follows an event as in a reference arm, with `intercurrent` (what is done with outcomes
   after it) and `arm_contrasts` (arms compared, by Rubin's rules or conditional means and the jackknife).

@@ -64,8 +64,9 @@ class Draws:
         One a variable with gaps; none if nothing is missing.
     traced : tuple of str
         What `traces` holds of each variable.
-    traces : ndarray (m, iterations, variables, len(traced))
-        Of each chain, the variables in the order of `trace_variables`.
+    traces : ndarray (chains, iterations, variables, len(traced))
+        Of each chain, the variables in the order of `trace_variables`; chained equations run one chain an
+        imputation.
     trace_variables : tuple of str
     failed : tuple of (int, str)
         Imputations that could not be drawn, and why.

@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from nestwise.arrays import FloatArray, IntArray
+from nestwise.arrays import BoolArray, FloatArray, IntArray
 from nestwise.errors import Problem, Refusal
 
 if TYPE_CHECKING:
     from nestwise.imputation.joint_steps import Sampler
 
 Kind = Literal["continuous", "binary", "ordinal", "nominal"]
+LOOK = 50
+"""Iterations from one look at the imputed values to the next."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ class JointDraws:
     B, Sigma, Psi : ndarray (iterations, ...)
         Parameters after each iteration, those before the first imputation included; latent columns in place
         of categories.
+    means, sds : ndarray (looks, r + s)
+        Of the imputed values of each variable, every `LOOK` iterations; 0 where it has no gaps.
     """
 
     cells: IntArray
@@ -100,6 +104,8 @@ class JointDraws:
     B: FloatArray
     Sigma: FloatArray
     Psi: FloatArray
+    means: FloatArray
+    sds: FloatArray
 
 
 def weak_prior(Y: FloatArray, q: int, Y2: FloatArray) -> JointPrior:
@@ -162,14 +168,28 @@ def impute_joint(
     total = burn + (m - 1) * between
     traces = tuple(np.empty((total, *each.shape)) for each in (at.B, at.Sigma, at.Psi))
     values, values2 = np.empty((m, len(cells))), np.empty((m, len(cells2)))
-    back, done = np.argsort(order, kind="stable"), 0
+    back, done, looks = np.argsort(order, kind="stable"), 0, []
     for k in range(m):
-        steps = burn if k == 0 else between
-        gibbs(steps, at, tuple(trace[done : done + steps] for trace in traces), rng)
-        done += steps
-        Y = at.Y.T if at.latent is None else at.latent.categories(at.Y.T)
+        until = burn + k * between
+        while done < until:
+            steps = min(LOOK, until - done)
+            gibbs(steps, at, tuple(trace[done : done + steps] for trace in traces), rng)
+            done += steps
+            Y = at.Y.T if at.latent is None else at.latent.categories(at.Y.T)
+            looks.append(_look(Y, gaps[order], at.Y2, gaps2))
         values[k], values2[k] = Y[back][gaps], at.Y2[gaps2]
-    return JointDraws(cells, values, cells2, values2, *traces)
+    (B, Sigma, Psi), seen = traces, np.array(looks)
+    return JointDraws(cells, values, cells2, values2, B, Sigma, Psi, seen[:, 0], seen[:, 1])
+
+
+def _look(Y: FloatArray, gaps: BoolArray, Y2: FloatArray, gaps2: BoolArray) -> list[list[float]]:
+    """Mean and standard deviation of the imputed values of each variable."""
+    columns = [*zip(Y.T, gaps.T, strict=True), *zip(Y2.T, gaps2.T, strict=True)]
+    imputed = [column[gone] for column, gone in columns]
+    return [
+        [float(each.mean()) if each.size else 0.0 for each in imputed],
+        [float(each.std()) if each.size else 0.0 for each in imputed],
+    ]
 
 
 def refuse_joint(data: JointData) -> None:

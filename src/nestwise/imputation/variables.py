@@ -46,7 +46,8 @@ class Wishes:
     methods : mapping of str to str
         Method of a variable, a name of `chained.METHODS`, instead of the default.
     levels : mapping of str to str
-        Grouping factor a variable is constant in, or `rows`; default: seen from the data.
+        Grouping factor a variable is constant in, or `rows`; default: seen from the data. What is no factor
+        of the model is passed over.
     """
 
     auxiliary: tuple[str, ...] = ()
@@ -71,9 +72,11 @@ def incomplete_record(dataset: Dataset, name: str, model: Model, wishes: Wishes 
     FormulaError
         If the formula is not understood or names unknown columns.
     Refusal
-        If ids of groups are missing, a variable contradicts its level, or dates have gaps.
+        If ids of groups are missing, a variable contradicts its level, dates have gaps, or a method is given
+        for a variable that is none.
     """
     wishes = wishes or Wishes()
+    _refuse_unknown(wishes, dataset)
     formula = parse(model.formula)
     asked = demands(formula, dataset)
     paths = _paths(formula, residual_subject(model.residual, formula, dataset))
@@ -111,6 +114,13 @@ def incomplete_record(dataset: Dataset, name: str, model: Model, wishes: Wishes 
         tuple(auxiliary),
         asked.contextual,
     )
+
+
+def _refuse_unknown(wishes: Wishes, dataset: Dataset) -> None:
+    unknown = [each for each in wishes.methods if each not in dataset.frame.collect_schema()]
+    if unknown:
+        what = f"there is no variable {several(unknown)}"
+        raise Refusal(Problem(what, "the key missing.methods", "name variables of the data"))
 
 
 def _usable(asked: Demands, names: Sequence[str]) -> tuple[Product, ...]:
@@ -185,7 +195,8 @@ def _variable(
     if kind == "binary" and not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
         kind = "count"
     declared = wishes.levels.get(name)
-    level = None if declared == ROWS else level_of(name, kind, values, factors, declared)
+    known = declared if declared in {each.name for each in factors} else None
+    level = None if declared == ROWS else level_of(name, kind, values, factors, known)
     if level is not None:
         values = spread_over_groups(values, next(each for each in factors if each.name == level))
     method = wishes.methods.get(name) or default(name, kind)

@@ -13,13 +13,28 @@ from nestwise.data.dataset import Dataset
 from nestwise.errors import Problem, Refusal
 from nestwise.imputation.chained import TRACED, Chain, plan, run_chain
 from nestwise.imputation.draws import KNOWN, Draws, Filling, joined, load_draws, save_draws
+from nestwise.imputation.joint import impute_joint
+from nestwise.imputation.joint_record import joint_record, values_by_variable
 from nestwise.imputation.record import Incomplete, Variable
 from nestwise.imputation.target import Target
 from nestwise.imputation.variables import Wishes, incomplete_record
 from nestwise.seeds import seed_for
 
-__all__ = ["Chains", "Draws", "Filling", "draw", "filling", "joined", "load_draws", "save_draws"]
+__all__ = [
+    "Chains",
+    "Draws",
+    "Filling",
+    "draw",
+    "draw_jointly",
+    "filling",
+    "joined",
+    "load_draws",
+    "save_draws",
+]
 
+JOINT_CHAINS = 4
+"""Chains of the joint model."""
+JOINT_TRACED = ("mean", "sd")
 LARGEST_FAILED_SHARE = 0.1
 """Share of imputations that may fail; beyond, the failures choose which data are analysed."""
 
@@ -97,6 +112,63 @@ def draw(  # noqa: PLR0917 (a fixed signature, called by position)
     if failed and len(failed) > LARGEST_FAILED_SHARE * len(wanted):
         raise Refusal(_too_many(failed, len(wanted), name))
     return _as_draws(dataset, incomplete, targets, results=results, seeds=seeds, failed=failed)
+
+
+def draw_jointly(  # noqa: PLR0917 (as `draw`)
+    dataset: Dataset, name: str, model: Model, m: int, root: int, wishes: Wishes | None = None
+) -> Draws:
+    """Draw the gaps of the variables of an analysis model from one joint model of all of them.
+
+    Four chains run side by side and take turns: imputation k comes from chain ``(k - 1) mod 4``, so that it
+    is the same however many there are, and whether the chains agree can be seen.
+
+    Parameters
+    ----------
+    dataset, name, model
+        See `draw`.
+    m : int
+        Imputations.
+    root : int
+        The seed of the configuration.
+    wishes : Wishes, optional
+        Auxiliary variables and levels.
+
+    Returns
+    -------
+    Draws
+        Traces hold the mean and the SD of the imputed values of each variable, a chain in each place.
+
+    Raises
+    ------
+    FormulaError
+        If the formula is not understood.
+    Refusal
+        If the joint model does not take a variable or the groups of the model.
+    """
+    incomplete = incomplete_record(dataset, name, model, wishes)
+    count = min(JOINT_CHAINS, m)
+    numbers = tuple(range(1, m + 1))
+    seeds = [seed_for(root, dataset.study, name, "imputation", "joint", c) for c in range(count)]
+    of_numbers = tuple(seeds[(k - 1) % count] for k in numbers)
+    if not incomplete.gaps:
+        known = tuple(_known(dataset, incomplete, m))
+        nothing = np.zeros((count, 0, 0, 2))
+        return Draws(dataset.study, name, numbers, of_numbers, known, JOINT_TRACED, nothing, ())
+    record = joint_record(incomplete)
+    chains = [impute_joint(record.data, len(numbers[c::count]), seed) for c, seed in enumerate(seeds)]
+    drawn = [values_by_variable(record, chain) for chain in chains]
+    fillings = [
+        filling(
+            incomplete, each, "joint", [drawn[(k - 1) % count][each.name][(k - 1) // count] for k in numbers]
+        )
+        for each in (*record.rows, *record.groups)
+    ]
+    looks = min(len(chain.means) for chain in chains)
+    traces = np.array([np.stack([chain.means[:looks], chain.sds[:looks]], axis=-1) for chain in chains])
+    return Draws(
+        dataset.study, name, numbers, of_numbers, (*fillings, *_known(dataset, incomplete, m)),
+        JOINT_TRACED, traces, record.data.names,
+    )  # fmt: skip
 
 
 def _as_draws(

@@ -89,9 +89,12 @@ class Schedule:
         Raises
         ------
         Refusal
-            If it varies.
+            If it varies, or is no column.
         """
         name = ".subject"
+        if column not in self.frame.columns:
+            hint = did_you_mean(column, self.frame.columns)
+            raise Refusal(Problem(f"there is no column {column}", WHERE, hint or "name another"))
         found = (
             self.frame.select(pl.col(column), pl.Series(name, self.subjects))
             .group_by(name)

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from nestwise.data.dataset import ROW, Dataset
-from nestwise.errors import NestwiseError
+from nestwise.errors import NestwiseError, Problem, Refusal
 from nestwise.missing.complete import with_rows
 from nestwise.missing.schedule import Schedule, schedule
 
@@ -29,7 +29,14 @@ def all_visits(dataset: Dataset, visit: str | None = None) -> Dataset:
         Absent visits are numbered on from the last row and stand at the median time of the visit; whatever
         varies from visit to visit is missing in them. Without time, or where visits are no schedule, the
         data as they are.
+
+    Raises
+    ------
+    Refusal
+        If the column of the visits is none.
     """
+    if visit is not None and visit not in dataset.frame.collect_schema():
+        raise Refusal(Problem(f"there is no column {visit}", "the key missing.visit", "name another"))
     if dataset.time is None and visit is None:
         return dataset
     try:
@@ -42,13 +49,16 @@ def all_visits(dataset: Dataset, visit: str | None = None) -> Dataset:
     made = {each.as_ for each in dataset.derivations}
     never = {*planned.keys, *planned.by_visit, dataset.time, ROW, ".position", ".absent", *made}
     over = list(planned.keys)
+    others = [name for name in full.columns if name not in never]
+    # A variable that differs inside one subject varies: who was seen once says nothing against it.
+    kinds = full.group_by(over).agg(pl.col(others).drop_nulls().n_unique())
     constants = [
-        pl.when(pl.col(".absent") & (pl.col(name).drop_nulls().n_unique().over(over) <= 1))
+        pl.when(".absent")
         .then(pl.col(name).drop_nulls().first().over(over))
         .otherwise(pl.col(name))
         .alias(name)
-        for name in full.columns
-        if name not in never
+        for name in others
+        if bool((kinds[name] <= 1).all())
     ]
     order = dataset.frame.collect_schema().names()
     return with_rows(dataset, full.with_columns(constants).sort(ROW).select(order).lazy())

@@ -81,9 +81,6 @@ def collect(
     estimates = _estimated(_table(place / "estimates.parquet", ESTIMATES, order), study)
     fits = _table(place / "fits.parquet", FITS, order)
     records = _records(place, fits)
-    comparison = _table(place / "comparison.parquet", COMPARISON, order)
-    if not (place / "comparison.parquet").is_file():
-        comparison = compare_engines(estimates, fits, records, order)
     designs = {model: found for model in order if (found := _json(place / "models" / model / "design.json"))}
     failures, n_failures = _failures(place / "data" / "failures.parquet")
     validation = _worded(_json(place / "data" / "validation.json"), study)
@@ -100,8 +97,11 @@ def collect(
         fits=fits,
         groups=_table(place / "groups.parquet", GROUPS, order),
         checks=_table(place / "checks.parquet", CHECKS, order),
-        comparison=comparison,
+        comparison=_table(place / "comparison.parquet", COMPARISON, order)
+        if (place / "comparison.parquet").is_file()
+        else compare_engines(estimates, fits, records, order),
         records=records,
+        imputed=_imputed(place, study),
         covariances=_covariances(place, fits, records),
         pictures=_pictures(place / "figures", order, study.report.main_model or order[-1]),
         provenance=dict(provenance or {}),
@@ -161,6 +161,19 @@ def _failures(path: Path) -> tuple[pl.DataFrame, int]:
 def _records(place: Path, fits: pl.DataFrame) -> dict[tuple[str, str], Mapping[str, Any]]:
     pairs = fits.select("model", "engine").rows()
     return {pair: _json(place / "fits" / f"{pair[0]}.{pair[1]}" / "record.json") for pair in pairs}
+
+
+def _imputed(place: Path, study: Study) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """What stands beside the fits to imputed data: `imputation`, `pooling`, and `tests` of terms by D1."""
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for model, engine in ((name, engine) for name in study.models for engine in study.models[name].engines):
+        folder = place / "strategies" / f"{model}.{engine}.mi"
+        record = _json(folder / "record.json")
+        if record.get("imputation"):
+            path = folder / "tests.parquet"
+            tests = pl.read_parquet(path, glob=False).to_dicts() if path.is_file() else []
+            found[model, engine] = record | {"tests": tests}
+    return found
 
 
 def _shape(design: Mapping[str, Any]) -> Shape:

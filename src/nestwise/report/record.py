@@ -79,6 +79,8 @@ class ReportRecord:
         What is missing of the outcome of the main model.
     records : mapping of (model, engine) to mapping
         The JSON record of each fit.
+    imputed : mapping of (model, engine) to mapping
+        `imputation`, `pooling` and `tests` of each fit to imputed data.
     covariances : mapping of (model, engine) to mapping
         Covariance of the fixed effects by term and term, where the fit left it.
     pictures : tuple of Picture
@@ -110,6 +112,7 @@ class ReportRecord:
     reconciliation: pl.DataFrame = field(default_factory=lambda: empty(RECONCILIATION))
     sensitivity: pl.DataFrame = field(default_factory=lambda: empty(SENSITIVITY))
     missing: Description | None = None
+    imputed: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def models(self) -> tuple[str, ...]:

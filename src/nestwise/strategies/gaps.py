@@ -17,7 +17,7 @@ from nestwise.errors import NestwiseError
 from nestwise.imputation.draws import Draws, joined, save_draws
 from nestwise.imputation.variables import Wishes
 from nestwise.impute.analyse import analyse
-from nestwise.impute.draw import Chains, draw
+from nestwise.impute.draw import Chains, draw, draw_jointly
 from nestwise.impute.impute import imputations
 from nestwise.impute.pool import pool
 from nestwise.missing.visits import all_visits
@@ -32,7 +32,7 @@ MOST = 200
 
 
 def draw_gaps(dataset: Dataset, name: str, section: Mapping[str, Any]) -> Draws:
-    """Draw the gaps of a model: the visits of a trial at once, else by chained equations.
+    """Draw the gaps of a model: the visits of a trial at once, by chained equations, or from one joint model.
 
     With ``imputations: auto`` twenty are drawn and analysed by the first engine that can, and the fraction
     of missing information says how many are needed for standard errors that other draws would change by
@@ -61,24 +61,29 @@ def draw_gaps(dataset: Dataset, name: str, section: Mapping[str, Any]) -> Draws:
     missing = Missing.model_validate(section["missing"])
     planned = all_visits(dataset, missing.visit)
     seed = int(section["seed"])
-    drawn = _drawer(planned, name, model, missing, seed)
+    wishes = Wishes(missing.auxiliary, dict(missing.methods), dict(section.get("levels", {})))
+    drawn = _drawer(planned, name, model, missing, seed=seed, wishes=wishes)
     if missing.imputations != "auto":
         return drawn(range(1, missing.imputations + 1))
     pilot = drawn(range(1, PILOT + 1))
     needed = min(_needed(planned, name, model, pilot, seed), MOST)
     if needed <= PILOT or not pilot.fillings:
         return pilot
+    if missing.imputation == "joint":  # its chain goes on, and gives the pilot again
+        return drawn(range(1, needed + 1))
     return joined([pilot, drawn(range(PILOT + 1, needed + 1))])
 
 
 def _drawer(
-    planned: Dataset, name: str, model: Model, missing: Missing, seed: int
+    planned: Dataset, name: str, model: Model, missing: Missing, *, seed: int, wishes: Wishes
 ) -> Callable[[range], Draws]:
-    """What draws imputations by number: visits of a trial at once, or variable by variable.
+    """What draws imputations by number: visits of a trial at once, one joint model, or variable by variable.
 
     A model whose visits have a covariance of their own is imputed with it: chained equations would know of
     the visits of one subject by a common level alone.
     """
+    if missing.imputation == "joint":
+        return lambda numbers: draw_jointly(planned, name, model, numbers.stop - 1, seed, wishes)
     if model.residual is not None and not (missing.methods or missing.auxiliary):
         try:
             found = borrowing(planned, model, missing, "mar")
@@ -86,7 +91,6 @@ def _drawer(
             log.info("%s is imputed variable by variable: %s", name, reason)
         else:
             return lambda numbers: drawn_at_random(found, name, numbers, seed)
-    wishes = Wishes(auxiliary=missing.auxiliary, methods=dict(missing.methods))
     chains = Chains(iterations=missing.iterations, wishes=wishes)
     return lambda numbers: draw(planned, name, model, numbers, seed, chains)
 

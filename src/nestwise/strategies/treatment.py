@@ -148,6 +148,7 @@ def _imputed(question: Question) -> Fit:
     from nestwise.impute.impute import imputations
     from nestwise.impute.pool import pool
     from nestwise.missing.visits import all_visits
+    from nestwise.strategies.convergence import with_imputation
 
     assert question.draws is not None, "the strategy takes imputations"
     planned = all_visits(question.dataset, question.missing.visit)
@@ -166,7 +167,7 @@ def _imputed(question: Question) -> Fit:
         level=question.level,
         cores=question.cores,
     )
-    return pool(fits, strategy=question.strategy, level=question.level)
+    return with_imputation(pool(fits, strategy=question.strategy, level=question.level), draws)
 
 
 def _shifted(question: Question, planned: Dataset, completed: Iterator[Dataset]) -> Iterator[Dataset]:

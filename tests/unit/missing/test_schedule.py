@@ -14,6 +14,7 @@ from nestwise.missing.missing_map import BANDS, variable_map, visit_map
 from nestwise.missing.patterns import attendance, variable_patterns, visit_patterns
 from nestwise.missing.plan import Arms
 from nestwise.missing.schedule import schedule
+from nestwise.missing.visits import all_visits
 
 TYPES = {"arm": "categorical", "t": "continuous", "y": "continuous"}
 #     visits 0 1 2: complete, drop-out with an empty row, a gap without a row, never
@@ -206,3 +207,12 @@ def test_the_map_of_many_is_small_and_loses_nobody():
     assert table.height <= BANDS
     assert table["n"].sum() == 100_000
     assert (table["missing"] * table["n"]).sum() == pytest.approx(25_000)
+
+
+def test_who_was_seen_once_has_no_outcome_at_absent_visits(study):
+    """One value in a subject is no evidence that the variable is the subject's."""
+    columns = {"id": ["a", "a", "b"], "t": [0.0, 1.0, 0.0], "x": [1.0, 1.0, 2.0], "y": [3.0, 4.0, 5.0]}
+    seen = study(columns, {"x": "continuous", "y": "continuous"})
+    frame = all_visits(seen).frame.sort("id", "t").collect()
+    assert frame["y"].to_list() == [3.0, 4.0, 5.0, None]
+    assert frame["x"].to_list() == [1.0, 1.0, 2.0, 2.0]

@@ -2,5 +2,6 @@
 
 In the order of the page: `summary`, `data`, `validation`, `models`, `coefficients`, `pooling`, `variance`
 (`latent` where there is no residual variance), `shrinkage`, `inference`, `reconciliation`, `marginal`,
-`missing`, `residuals`, `profiles`, `engines`, `diagnostics`, `sensitivity`, `fits`, `methods`, `glossary`.
+`missing` (`imputation`: how gaps were drawn), `residuals`, `profiles`, `engines`, `diagnostics`,
+`sensitivity`, `fits`, `methods`, `glossary`.
 """

@@ -26,6 +26,7 @@ from nestwise.report.blocks import (
     main_first,
 )
 from nestwise.report.record import ReportRecord
+from nestwise.report.sections.imputation import imputation_blocks
 
 Row = Mapping[str, Any]
 MOST_TERMS = 30
@@ -173,7 +174,7 @@ def _one_model(record: ReportRecord, model: str, table: pl.DataFrame) -> list[Bl
     others = table.filter(pl.col("estimate").is_not_null())
     if others.height:
         blocks.append(Fold("Every quantity under every strategy", tuple(_all_tables(others)), bulky=True))
-    blocks += figures(record.pictures_of("imputation_traces", "imputed_values", model=model))
+    blocks += imputation_blocks(record, model)
     return blocks
 
 
@@ -219,8 +220,13 @@ def _verdict(verdict: str) -> Cell:
 
 def _assumptions(table: pl.DataFrame) -> list[Block]:
     rows = table.unique(["strategy", "assumes"], maintain_order=True).to_dicts()
-    items = tuple(f"{LABELS[row['strategy']].capitalize()}: {row['assumes']}." for row in rows)
+    items = tuple(f"{_sentence(LABELS[row['strategy']])}: {row['assumes']}." for row in rows)
     return [Heading("What each strategy assumes"), Bullets(items)]
+
+
+def _sentence(text: str) -> str:
+    """A text with a capital at the start, others kept: `Weighted GEE`."""
+    return text[:1].upper() + text[1:]
 
 
 def _refusals(table: pl.DataFrame) -> list[Block]:
@@ -228,7 +234,7 @@ def _refusals(table: pl.DataFrame) -> list[Block]:
         pl.col("status").is_in(["refused", "failed", "not_converged"]) & pl.col("reason").is_not_null()
     )
     return [
-        Note(f"{LABELS[row['strategy']].capitalize()} ({row['engine']}): {row['reason']}", "attention")
+        Note(f"{_sentence(LABELS[row['strategy']])} ({row['engine']}): {row['reason']}", "attention")
         for row in refused.unique(["strategy", "engine", "reason"], maintain_order=True).to_dicts()
     ]
 
