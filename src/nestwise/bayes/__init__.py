@@ -14,4 +14,8 @@ In reading order:
 - `layout`, `generalised_model`: in which form the effects are sampled, and the model around it.
 - `generalised_table`, `generalised_predictive`: their draws as tables, replicates and rows left out;
   `new_groups`: whole groups left out.
+- `unknowns`: missing covariates and outcomes as unknowns of the model, all at once.
+- `unknown_cells`, `unknowns_joint`, `unknowns_model`: which they are, how the columns depend on them, and the
+  model around them; `integrated_effects`: normal laws whose columns change at every draw.
+- `unknowns_table`: what the draws say of the unknowns.
 """

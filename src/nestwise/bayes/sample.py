@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 REPORT_EVERY = 10_000
 """Milliseconds between lines on the progress of a long run."""
 MAX_DEPTH = 10
+OTHERS = ("unknown|", "model|", "effects|")
+"""How the names of what a model samples beside the parameters of its design begin."""
 LOW_RANK = 40
 """Up to this many parameters the correlations of the posterior (of x and x^2, say) are adapted to; beyond it
 scales alone, since with 150 random effects finding them took fifteen times as long as sampling without."""
@@ -150,6 +152,7 @@ def _assemble(structure: Structure, priors: Sequence[PriorRow], values: Mapping[
         sigma=values[residual[0]] if residual else np.ones(shape),
         u=values.get("u"),
         thresholds=values.get("thresholds"),
+        others={name: drawn for name, drawn in values.items() if name.startswith(OTHERS)},
     )
 
 

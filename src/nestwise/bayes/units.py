@@ -7,7 +7,8 @@ nothing but the units of the posterior changes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -59,6 +60,8 @@ class Draws:
         Random effects as they are sampled, where they are, see `layout`.
     thresholds : ndarray (..., C - 1) or None
         Of an ordinal outcome, increasing.
+    others : mapping of str to ndarray (..., k)
+        What else a model samples, see `unknowns_model`.
     """
 
     beta: FloatArray
@@ -67,6 +70,7 @@ class Draws:
     sigma: FloatArray
     u: FloatArray | None = None
     thresholds: FloatArray | None = None
+    others: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @property
     def Lambda(self) -> FloatArray:  # noqa: N802
@@ -74,16 +78,16 @@ class Draws:
         return self.sd[..., :, None] * self.correlation / self.sigma[..., None, None]
 
     def flat(self) -> Draws:
-        """Chains and draws in one axis."""
+        """Chains and draws in one axis, without `others`."""
         p, q = self.beta.shape[-1], self.sd.shape[-1]
         return Draws(
             self.beta.reshape(-1, p),
             self.sd.reshape(-1, q),
             self.correlation.reshape(-1, q, q),
             self.sigma.reshape(-1),
-            *(
-                None if each is None else each.reshape(-1, each.shape[-1])
-                for each in (self.u, self.thresholds)
+            u=None if self.u is None else self.u.reshape(-1, self.u.shape[-1]),
+            thresholds=(
+                None if self.thresholds is None else self.thresholds.reshape(-1, self.thresholds.shape[-1])
             ),
         )
 

@@ -210,12 +210,28 @@ def _borrowed(question: Question) -> Fit:
     return pool(fits, strategy=question.strategy, level=question.level)
 
 
+def _unknown(question: Question) -> Fit:
+    """What is missing as unknowns of the model itself."""
+    from nestwise.bayes.unknowns import fit_unknowns
+
+    return fit_unknowns(
+        question.dataset,
+        question.name,
+        question.model,
+        auxiliary=question.missing.auxiliary,
+        seed=question.seed,
+        cores=question.cores,
+        level=question.level,
+    )
+
+
 TREATMENTS: Mapping[str, Callable[[Question], Fit]] = {
     "complete_case": _compared,
     "locf": _compared,
     "wgee": _weighted,
     "mi": _imputed,
     "delta": _imputed,
+    "bayes": _unknown,
     **dict.fromkeys(REFERENCE_BASED, _borrowed),
 }
 """What carries out each strategy."""
