@@ -80,10 +80,10 @@ HOSTILE = [
     "text", HOSTILE, ids=[f"{number}: {text[:24]!a}" for number, text in enumerate(HOSTILE)]
 )
 def test_hostile_formulas_end_in_one_sentence_at_once(text):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(FormulaError) as caught:
         parse(text)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
     assert len(str(caught.value)) < 500
     assert "\n" not in str(caught.value)
 
@@ -98,13 +98,13 @@ def test_the_longest_sums_that_are_read_are_read_without_deep_recursion():
 def test_time_stays_bounded_as_products_grow():
     for degree in range(1, 21):
         for width in (2, 10, 60):
-            start = time.perf_counter()
+            start = time.process_time()
             try:
                 count = len(parse("y ~ (" + "+".join(f"v{i}" for i in range(width)) + f")^{degree}").fixed)
                 assert count <= MAX_TERMS + 1
             except FormulaError as error:
                 assert "multiplies out" in str(error)  # noqa: PT017 (either outcome is right)
-            assert time.perf_counter() - start < 0.5
+            assert time.process_time() - start < 0.5
 
 
 def test_token_soup_is_read_or_refused_and_nothing_else():
