@@ -97,11 +97,7 @@ def draws_of(wildcards):
 def designs(wildcards):
     """Records of every design of a study."""
     models = list(study_of(wildcards).models)
-    return expand(
-        "<results>/{study}/models/{model}/design.json",
-        study=wildcards.study,
-        model=models,
-    )
+    return expand("<results>/{study}/models/{model}/design.json", study=wildcards.study, model=models)
 
 
 def stacked(wildcards):

@@ -9,7 +9,7 @@ with step(snakemake.log[0]):
         snakemake.wildcards.model,
         snakemake.wildcards.engine,
         snakemake.params.section,
-        draws=next(iter(snakemake.input.draws), None),
+        draws=snakemake.input.draws,
         cores=snakemake.threads,
     )
     save_fit(fit, snakemake.output.fit)

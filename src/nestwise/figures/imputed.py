@@ -15,8 +15,9 @@ from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, drawn
 from nestwise.figures.inputs import FigureInputs, model_tables
 from nestwise.figures.theme import new_figure, quiet
 from nestwise.imputation.draws import KNOWN, Draws
+from nestwise.imputation.joint import LOOK
 from nestwise.missing.visits import all_visits
-from nestwise.names import plural, several
+from nestwise.names import several
 from nestwise.numbers import say
 
 PANELS = 4
@@ -105,9 +106,10 @@ def imputation_traces(draws: Draws, wording: Wording) -> Drawing:
             axes.set_ylim(*span(lines[kept]))
             axes.set_title(f"{plain(wording.name(name), 26)}: {'mean' if what == 'mean' else 'SD'}")
             quiet(axes, "y")
-    step = "sweep" if any(method != "joint" for method in draws.methods.values()) else "look"
+    joint = set(draws.methods.values()) == {"joint"}
+    step = f"{LOOK} iterations" if joint else "sweep"
     for axes in panels[-1]:
-        axes.set_xlabel(step)
+        axes.set_xlabel(f"times {step}" if joint else step)
     caption = (
         f"Mean and SD of the imputed values in {len(kept)} of {chains} chains, after each {step}. Chains "
         "that mix freely and show no trend have settled; chains that stay apart have not."
@@ -174,10 +176,12 @@ def _values(draws: Draws, frame: pl.DataFrame, name: str, group: str | None) -> 
     seen = every.drop_nulls("value").select("value", "group", pl.lit(False).alias("imputed"))
     own = pl.DataFrame({ROW: filling.rows}).with_columns(pl.col(ROW).cast(frame.schema[ROW]))
     who = own.join(every.select(ROW, "group"), on=ROW, how="left", maintain_order="left")["group"]
-    drawn_values = filling.values[:, filling.unit]
-    made = pl.DataFrame(
-        {"value": drawn_values.ravel(), "group": pl.concat([who] * draws.m), "imputed": True},
-    )
+    if filling.level is None:
+        values, who = filling.values[:, filling.unit], pl.concat([who] * draws.m)
+    else:  # one value a group, however many rows it has
+        values, who = filling.values, pl.repeat(None, filling.values.size, dtype=pl.String, eager=True)
+        seen = seen.unique(["group", "value"], maintain_order=True) if filling.level == group else seen
+    made = pl.DataFrame({"value": values.ravel(), "group": who, "imputed": True})
     return pl.concat([seen, made])
 
 
@@ -233,7 +237,10 @@ def _group_means(
         )
         .drop_nulls()
     )
-    means = means[evenly(means.height, MOST_GROUPS).tolist()] if means.height else means
+    if means.is_empty():
+        axes.set_axis_off()
+        return []
+    means = means[evenly(means.height, MOST_GROUPS).tolist()]
     x, y = means["observed"].to_numpy(), means["imputed"].to_numpy()
     limits = span(x, y)
     axes.plot(limits, limits, color=INK, linewidth=0.7, linestyle=":")
@@ -242,8 +249,7 @@ def _group_means(
     axes.set_ylim(*limits)
     axes.set_xlabel("mean of the observed")
     axes.set_ylabel("mean of the imputed")
-    axes.set_title(f"{plain(wording.name(name), 20)} by {plural(wording.group(group))}" if means.height
-                   else "no group has both")  # fmt: skip
+    axes.set_title(f"{plain(wording.name(name), 20)} by {wording.group(group)}")
     quiet(axes, "both")
     return [
         {"variable": name, "of": f"mean by {group}", "at": row["group"], "x": row["observed"],

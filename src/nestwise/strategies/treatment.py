@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
@@ -59,7 +59,7 @@ def treat(
     engine: str,
     section: Mapping[str, Any],
     *,
-    draws: Path | None = None,
+    draws: Sequence[Path] = (),
     cores: int = 1,
 ) -> Fit:
     """Fit one model by one engine under one strategy for missing data.
@@ -72,8 +72,8 @@ def treat(
         Model and engine.
     section : mapping
         From `config.sections.treat_section`.
-    draws : path-like, optional
-        Imputations, for the strategies that take them.
+    draws : sequence of path-like
+        The file of imputations, for the strategies that take one.
     cores : int
         Chains sampled at once.
 
@@ -91,7 +91,7 @@ def treat(
         strategy=str(section["strategy"]),
         missing=Missing.model_validate(section["missing"]),
         delta=section["delta"],
-        draws=draws,
+        draws=next(iter(draws), None),
         level=section["level"],
         seed=section["seed"],
         cores=cores,

@@ -86,3 +86,16 @@ def test_values_known_from_the_group_are_not_drawn(wording, frame):
     known = replace(draws.fillings[0], method="known", variable="w")
     drawing = imputed_values(replace(draws, fillings=(*draws.fillings, known)), frame, wording, group="g")
     assert drawing.data["variable"].unique().to_list() == ["x"]
+
+
+def test_a_variable_of_groups_counts_once_a_group(wording):
+    """Group a has three rows and b one: their values weigh the same, and no group has both."""
+    rows = pl.DataFrame({".row": [1, 2, 3, 4, 5], "x": [1.0, 1.0, 1.0, 3.0, None], "g": list("aaabc")})
+    draws = made_draws()
+    filling = replace(draws.fillings[0], level="g", rows=np.array([5]), unit=np.array([0]),
+                      values=np.full((3, 1), 2.0))  # fmt: skip
+    drawing = imputed_values(replace(draws, fillings=(filling,)), rows, wording, group="g")
+    shares = drawing.data.filter(pl.col("of") == "share observed")["value"].to_list()
+    assert (shares[0], shares[-1]) == (0.5, 0.5)
+    assert drawing.data.filter(pl.col("of") == "mean by g").is_empty()
+    assert "2.00 imputed, 2.00 observed" in drawing.caption

@@ -88,7 +88,7 @@ def answer(tmp_path_factory):
     kept = {}
 
     def run(dataset, study, label, engine="lmm"):
-        path = None
+        draws = []
         if label.partition("-")[0] in ("mi", "delta"):
             section = sections.draw_section(study, "m", 3)
             key = (id(dataset), str(section))
@@ -96,8 +96,8 @@ def answer(tmp_path_factory):
                 path = tmp_path_factory.mktemp("draws") / "m.npz"
                 save_gaps(dataset, "m", section, path)
                 kept[key] = (path, dataset)
-            path = kept[key][0]
-        return treat(dataset, "m", engine, sections.treat_section(study, "m", engine, label, 3), draws=path)
+            draws = [kept[key][0]]
+        return treat(dataset, "m", engine, sections.treat_section(study, "m", engine, label, 3), draws=draws)
 
     return run
 
