@@ -36,7 +36,7 @@ def touched(tmp_path, monkeypatch):
     [
         ("bayes/engine.py", {"pymc"}),
         ("fit/lmm.py", {"lmm"}),
-        ("likelihood/gaussian.py", {"lmm"}),
+        ("likelihood/gaussian.py", {"lmm", "pymc"}),
         ("figures/theme.py", {"figures"}),
         ("figures/colours.py", {"figures", "report"}),
         ("report/render.py", {"report"}),

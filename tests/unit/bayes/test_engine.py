@@ -160,7 +160,6 @@ def test_refusals_are_sentences_with_a_way_out(toy):
     )
     cases = {
         "link log": replace(design, link="log"),
-        "ordinal": replace(design, family="ordinal", link="logit"),
         "same in every row": replace(design, y=np.ones(design.n)),
         "one group": replace(design, random=(one_group,)),
         "no random effects": replace(design, random=()),
