@@ -40,6 +40,9 @@ class Weights(Section):
     largest: float | None = Field(
         10.0, gt=1, description="weights are cut at so many times the mean of their visit; null: never"
     )
+    doubly_robust: bool = Field(
+        False, description="regressions of later outcomes beside the weights: one of the two must be right"
+    )
     gaps: Literal["refuse", "cut"] = Field(
         "refuse", description="what to do with those who came back after a gap"
     )

@@ -125,6 +125,7 @@ def _compared(question: Question) -> Fit:
 
 def _weighted(question: Question) -> Fit:
     """Estimating equations weighted by the inverse probability of being observed."""
+    from nestwise.missing.doubly_robust import fit_doubly_robust
     from nestwise.missing.weights import WeightSettings
     from nestwise.missing.wgee import fit_wgee
 
@@ -137,8 +138,9 @@ def _weighted(question: Question) -> Fit:
         largest=inf if given.largest is None else given.largest,
         gaps=given.gaps,
     )
+    fit = fit_doubly_robust if given.doubly_robust else fit_wgee
     plan = plan_of(question.missing)
-    return fit_wgee(question.dataset, question.name, question.model, plan, settings, level=question.level)
+    return fit(question.dataset, question.name, question.model, plan, settings, level=question.level)
 
 
 def _imputed(question: Question) -> Fit:

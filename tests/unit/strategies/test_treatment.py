@@ -11,6 +11,8 @@ from nestwise.config.study import Model
 from nestwise.engines import fit_model
 from nestwise.impute.analyse import analyse
 from nestwise.impute.pool import pool
+from nestwise.missing.doubly_robust import fit_doubly_robust
+from nestwise.missing.plan import Plan
 from nestwise.seeds import seed_for
 from nestwise.strategies.borrowed import borrowed, borrowing
 
@@ -102,6 +104,16 @@ def test_an_arm_that_is_not_there_is_named(dropout, study_of, answer):
 
 def test_weights_are_refused_where_people_come_back(trial, study_of, answer):
     refused(answer(trial(back=True), study_of(), "wgee", "gee"), "gap")
+
+
+def test_weights_and_regressions_together_are_an_answer_of_their_own(dropout, study_of, answer, fixed):
+    keys = {"formula": "y ~ arm * t + (1 | id)", "engines": ["gee"]}
+    plain = answer(dropout, study_of(keys), "wgee", "gee")
+    both = answer(dropout, study_of(keys, weights={"doubly_robust": True}), "wgee", "gee")
+    assert both.status.value == "ok", both.reason
+    assert both.method != plain.method
+    model = Model.model_validate(study_of(keys).models["m"].model_dump())
+    assert fixed(both) == fixed(fit_doubly_robust(dropout, "m", model, Plan(arm="arm")))
 
 
 @pytest.mark.parametrize("how", ["chained", "joint"])

@@ -66,7 +66,34 @@ def _description(record: ReportRecord) -> list[Block]:
     partly = found.tables["variables"].filter(pl.col("missing") > 0)
     if partly.height:
         blocks.append(_variable_table(partly))
-    return blocks
+    return [*blocks, *_classical(found)]
+
+
+def _classical(found: Description) -> list[Block]:
+    """The analysis of variance of completers, behind a fold: for comparison only."""
+    table, told = found.tables["anova"], found.record.get("anova")
+    if table.is_empty() or not told:
+        return []
+    rows = tuple(
+        cells(
+            f"`{row['term']}`",
+            row["correction"],
+            say(row["epsilon"]),
+            f"{say(row['df_num'])}, {say(row['df_den'])}",
+            say(row["statistic"]),
+            p_value(row["p_value"]),
+        )
+        for row in table.to_dicts()
+    )
+    sphericity = (
+        f"Mauchly's W {say(told['mauchly'])}, p {p_value(told['mauchly_p'])}. "
+        if told.get("mauchly") is not None
+        else ""
+    )
+    head = ("Term", "Correction", "Epsilon", "df", "F", "p")
+    caption = "Repeated-measures analysis of variance of completers"
+    shown = Table(caption, head, rows, "llrrrr", f"{sphericity}A comparator, usually wrong: {told['reason']}")
+    return [Fold("The classical analysis of those who stayed", (shown,))]
 
 
 def _incomplete(found: Description) -> bool:
