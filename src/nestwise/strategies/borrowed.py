@@ -75,7 +75,8 @@ def borrowing(dataset: Dataset, model: Model, missing: Missing, strategy: str) -
         Prepared data.
     model : Model
         Its outcome is imputed; covariates of its fixed part that are constant in a subject stand in the
-        imputation model, by visit.
+        imputation model, by visit. The covariance of the visits is that of the model: one, or one an arm where
+        its residuals have strata.
     missing : Missing
         Arm and visits; without an arm all subjects have one mean and covariance.
     strategy : str
@@ -101,7 +102,8 @@ def borrowing(dataset: Dataset, model: Model, missing: Missing, strategy: str) -
     apart = {outcome, arm.column if arm else None, dataset.time, *table.by_visit, *dataset.within}
     covariates = [name for name in formula.variables if name in terms - apart]
     Y = table.values(outcome)
-    data = RepeatedData(Y, codes, _columns(table, covariates, where))
+    common = model.residual is None or model.residual.by is None
+    data = RepeatedData(Y, codes, _columns(table, covariates, where), common)
     plan = Plan(last_seen(Y), (strategy,) * table.N, 0)
     return Borrowing(planned, table, outcome, data, plan, arms)
 
