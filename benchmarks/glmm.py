@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from engines import dataset_of
-from machine import one_thread, seconds, table, timed
+from machine import one_thread, seconds, table, timed, times
 
 from nestwise.config.study import Model
 from nestwise.data.dataset import Dataset
@@ -140,17 +140,17 @@ def rows_of(case: Case, file: Path) -> list[list[str]]:
     found = {engine: measured(engine, case, file) for engine in PEERS if shutil.which("Rscript")}
     reference = found.get("glmer", {}).get("time")
     said = f"{own['log_likelihood']:.3f} ({own['laplace']:.3f})"
-    ratio = f"{reference / own['time']:.2g}" if reference else ""
+    ratio = times(reference / own["time"]) if reference else ""
     rows = [[f"nestwise `glmm`, {own['method']}, {own['status']}", seconds(own["time"]), ratio, said]]
     lean = own["same_work"]
-    ratio = f"{reference / lean['time']:.2g}" if reference else ""
+    ratio = times(reference / lean["time"]) if reference else ""
     name = f"nestwise `glmm`, {lean['method']}, no more than the peers"
     rows.append([name, seconds(lean["time"]), ratio, f"{lean['log_likelihood']:.3f}"])
     for engine, result in found.items():
         if "failed" in result:
             rows.append([PEERS[engine], result["failed"], "", ""])
             continue
-        ratio = f"{reference / result['time']:.2g}" if reference and engine != "glmer" else ""
+        ratio = times(reference / result["time"]) if reference and engine != "glmer" else ""
         rows.append([PEERS[engine], seconds(result["time"]), ratio, f"{result['log_likelihood']:.3f}"])
     return rows
 

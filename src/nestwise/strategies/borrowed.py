@@ -75,8 +75,8 @@ def borrowing(dataset: Dataset, model: Model, missing: Missing, strategy: str) -
         Prepared data.
     model : Model
         Its outcome is imputed; covariates of its fixed part that are constant in a subject stand in the
-        imputation model, by visit. The covariance of the visits is that of the model: one, or one an arm where
-        its residuals have strata.
+        imputation model, by visit. The covariance of the visits is that of the model: one, or one an arm
+        where its residuals have strata.
     missing : Missing
         Arm and visits; without an arm all subjects have one mean and covariance.
     strategy : str
