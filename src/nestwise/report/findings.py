@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from nestwise.compare.context import equals
-from nestwise.compare.reading import noun
+from nestwise.compare.reading import by_likelihood_and_posterior, noun
 from nestwise.names import plural, several
 from nestwise.numbers import decimals_for, fixed, interval, percent, say
 from nestwise.report.record import ReportRecord
@@ -117,7 +117,8 @@ def _marginal(
 
 def _standardised(record: ReportRecord, model: str) -> list[str]:
     """The difference of standardised means: what one arm instead of the other does on average."""
-    rows = record.of_model(record.reconciliation, model).filter(
+    leading, _ = by_likelihood_and_posterior(record.of_model(record.reconciliation, model))
+    rows = leading.filter(
         (pl.col("kind") == "difference") & pl.col("x").is_null() & pl.col("integrated").is_not_null()
     )
     said = []
@@ -151,7 +152,8 @@ def _difference(row: Mapping[str, Any], name: str, what: str) -> str:
 
 def _why(record: ReportRecord, model: str, outcome: Outcome) -> list[str]:
     """Why the two answers differ, or should not."""
-    rows = record.of_model(record.reconciliation, model).filter(pl.col("kind") == "coefficient").to_dicts()
+    leading, _ = by_likelihood_and_posterior(record.of_model(record.reconciliation, model))
+    rows = leading.filter(pl.col("kind") == "coefficient").to_dicts()
     if not rows:
         return []
     one = plural(group_noun(record, model))

@@ -240,6 +240,14 @@ def test_the_first_screen_says_both_answers_and_why_they_differ(make):
     assert said[5] == "The counts vary more."
 
 
+def test_the_posterior_does_not_say_the_same_again_on_the_first_screen(make):
+    rows = reconciled().with_columns(conditional_engine=pl.lit("glmm"))
+    drawn = rows.with_columns(conditional_engine=pl.lit("pymc"))
+    both = summary(make(reconciliation=pl.concat([rows, drawn]))).findings
+    assert both == summary(make(reconciliation=rows)).findings
+    assert sum("On average over everybody" in text for text in both) == 1
+
+
 def test_one_engine_alone_is_told_without_the_other(make):
     gee = summary(make(("gee",))).findings
     assert len(gee) == 1
