@@ -270,6 +270,6 @@ def by_likelihood_and_posterior(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.Da
     rows : DataFrame
         In the schema RECONCILIATION.
     """
-    drawn = pl.col("conditional_engine") == "pymc"
+    drawn = pl.col("conditional_engine").eq_missing("pymc")
     others, posterior = rows.filter(~drawn), rows.filter(drawn)
     return (posterior, others) if others.is_empty() else (others, posterior)
