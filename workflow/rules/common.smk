@@ -71,7 +71,9 @@ def section(step, *names):
 
 # Fingerprint of the code that each engine runs.
 ENGINE_CODE = {name: fingerprint("nestwise.engines", module) for name, (module, _) in ENGINES.items()}
-TREATMENT_CODE = {name: fingerprint("nestwise.strategies.treatment", module) for name, (module, _) in ENGINES.items()}
+TREATMENT_CODE = {
+    name: fingerprint("nestwise.strategies.treatment", module) for name, (module, _) in ENGINES.items()
+}
 
 
 def fits(wildcards):
