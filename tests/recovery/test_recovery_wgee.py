@@ -16,9 +16,9 @@ from scipy.special import expit
 from nestwise.config.study import Model
 from nestwise.data.dataset import Dataset, VariableInfo
 from nestwise.engines import fit_model
+from nestwise.missing.comparators import COMPARATORS
 from nestwise.missing.doubly_robust import fit_doubly_robust
 from nestwise.missing.plan import Plan
-from nestwise.missing.strategies import COMPARATORS
 from nestwise.missing.weights import WeightSettings
 from nestwise.missing.wgee import fit_wgee
 

@@ -17,7 +17,7 @@ from nestwise.data.dataset import Dataset, worded
 from nestwise.diagnose.rows import analysis_rows
 from nestwise.figures.drawing import FloatArray, Wording
 from nestwise.imputation.draws import Draws, load_draws
-from nestwise.missing.description import Description
+from nestwise.missing.record import Description
 from nestwise.missing.saved import saved_description
 from nestwise.results import TABLES, empty
 from nestwise.storage import read_json

@@ -8,9 +8,9 @@ In reading order:
 - `hazard`, `leaving`: the discrete-time model of leaving, and what predicts it; `little`: Little's test.
 - `visits`: absent visits as rows.
 - `complete`, `locf`: complete cases and the last observation carried forward, for comparison only;
-  `anova`, `sphericity`: the classical analysis of completers; `strategies`: all of these by name.
+  `anova`, `sphericity`: the classical analysis of completers; `comparators`: all of these by name.
 - `weights`: inverse probabilities of being observed; `weighted_rows`, `weighted_solution`,
   `stacked_variance`, `wgee`: the estimating equations weighted by them, and their sandwich.
 - `augmented`, `doubly_robust`: the same with regressions of what was not seen.
-- `description`, `reading`, `saved`: all that is described, as one record, in sentences and as files.
+- `record`, `description`, `reading`, `saved`: all that is described, as one record, in sentences, as files.
 """

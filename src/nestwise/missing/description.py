@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from nestwise.missing.missing_map import variable_map, visit_map
 from nestwise.missing.patterns import KINDS, attendance, variable_patterns, visit_patterns
 from nestwise.missing.plan import Arms, Plan
 from nestwise.missing.reading import leaving_sentences, little_sentence, pattern_sentence, rows_sentence
+from nestwise.missing.record import Description
 from nestwise.missing.schedule import Schedule, schedule
 from nestwise.missing_vocabulary import (
     COHORT_MEANS,
@@ -33,29 +33,6 @@ from nestwise.results import empty
 
 UNKNOWN = "unknown"
 """Arm of those whose arm is missing."""
-
-
-@dataclass(frozen=True)
-class Description:
-    """What is missing in a study.
-
-    Attributes
-    ----------
-    outcome : str
-    tables : mapping of str to DataFrame
-        variables, patterns, dropout, cohorts, leaving, map, anova: each in its schema, empty where the
-        notion does not apply.
-    record : dict
-        JSON-able: the schedule, counts of patterns, Little's test, sphericity, the sentences that say why
-        something is not there.
-    sentences : tuple of str
-        What a reader should know, in order.
-    """
-
-    outcome: str
-    tables: dict[str, pl.DataFrame]
-    record: dict[str, Any] = field(default_factory=dict)
-    sentences: tuple[str, ...] = ()
 
 
 def describe_missing(

@@ -15,8 +15,8 @@ from nestwise.config.study import Model
 from nestwise.data.dataset import Dataset
 from nestwise.formula.record import parse
 from nestwise.formula.syntax import names_in
-from nestwise.missing.description import Description, describe_missing
 from nestwise.missing.plan import Plan, plan_of
+from nestwise.missing.record import Description
 from nestwise.storage import read_json, whole_folder, write_json
 
 TABLES = ("variables", "patterns", "dropout", "cohorts", "leaving", "map", "anova")
@@ -45,6 +45,8 @@ def describe_saved(
     Description
         What was written.
     """
+    from nestwise.missing.description import describe_missing  # compiled code: slow to import
+
     found = describe_missing(dataset, outcome, plan, covariates, level)
     with whole_folder(folder) as partial:
         for name in TABLES:

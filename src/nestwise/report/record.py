@@ -10,7 +10,7 @@ import polars as pl
 
 from nestwise.config.study import Study
 from nestwise.design.mathml import Shape
-from nestwise.missing.description import Description
+from nestwise.missing.record import Description
 from nestwise.numbers import count
 from nestwise.results import empty
 from nestwise.vocabulary import INFLUENCE, MEANS, RECONCILIATION, SENSITIVITY, TESTS

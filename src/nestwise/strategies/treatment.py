@@ -107,7 +107,7 @@ def treat(
 
 def _compared(question: Question) -> Fit:
     """Complete cases, or the last value carried forward."""
-    from nestwise.missing.strategies import COMPARATORS
+    from nestwise.missing.comparators import COMPARATORS
 
     comparator = COMPARATORS[question.strategy]
     changed = comparator.apply(question.dataset, question.model, plan_of(question.missing))

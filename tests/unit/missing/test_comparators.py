@@ -9,11 +9,11 @@ import pytest
 from nestwise.config.study import Derivation, Model
 from nestwise.errors import Refusal
 from nestwise.missing.anova import repeated_anova
+from nestwise.missing.comparators import COMPARATORS
 from nestwise.missing.complete import complete_case
 from nestwise.missing.locf import locf
 from nestwise.missing.plan import Arms, Plan
 from nestwise.missing.sphericity import contrasts, sphericity
-from nestwise.missing.strategies import COMPARATORS
 
 TYPES = {"arm": "categorical", "x": "continuous", "t": "continuous", "y": "continuous", "base": "continuous"}
 ROWS = {

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from nestwise.compare.strategies import LABELS, USUALLY_WRONG, conclusion, estimand, telling
-from nestwise.missing.description import Description
+from nestwise.missing.record import Description
 from nestwise.names import several
 from nestwise.numbers import NOTHING, count, interval, p_value, percent, say, with_error
 from nestwise.report.blocks import (

@@ -24,15 +24,12 @@ class Comparator:
         As the study file has it.
     apply : callable
         (Dataset, Model, Plan) -> Dataset.
-    assumes : str
-        What must be true for its answer to be right, a sentence.
     wrong : str
-        Why that is usually not so, a sentence.
+        Why its answer is usually not right, a sentence.
     """
 
     name: str
     apply: Callable[[Dataset, Model, Plan], Dataset]
-    assumes: str
     wrong: str
 
 
@@ -51,14 +48,12 @@ COMPARATORS: Mapping[str, Comparator] = MappingProxyType(
         "complete_case": Comparator(
             "complete_case",
             _complete_case,
-            "Those who were seen at every visit are a random sample of all.",
             "Usually wrong: those who leave differ from those who stay, and leaving them out makes the "
             "others speak for them.",
         ),
         "locf": Comparator(
             "locf",
             _locf,
-            "Everybody stays exactly as they were when they were last seen.",
             "Usually wrong: outcomes go on changing after the last visit, and values that were never seen "
             "are counted as if they were certain, so that standard errors are too small as well.",
         ),
