@@ -64,7 +64,8 @@ class Test:
     __test__ = False  # not for pytest to collect
 
     test: str
-    """fixed (all columns of a term) | variance (of one varying coefficient) | contextual"""
+    """fixed (all columns of a term) | variance (of one varying coefficient) | contextual | model (against a
+    smaller one, `term`)"""
     term: str
     statistic: float | None
     p_value: float | None

@@ -9,8 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from nestwise.config.missing import REFERENCE_BASED
-from nestwise.config.study import Report, Study
+from nestwise.config.study import Model, Report, Study
 from nestwise.config.treatments import strategies_of, why_not
+from nestwise.errors import NestwiseError
+from nestwise.formula.nesting import holds
+from nestwise.formula.record import Formula, parse
 
 Section = dict[str, Any]
 
@@ -126,12 +129,43 @@ def treat_section(study: Study, model: str, engine: str, treatment: str, seed: i
     strategy, _, shift = treatment.partition("-")
     keys = _PLAN_KEYS | ({"delta_arms"} if shift else set()) | ({"weights"} if strategy == "wgee" else set())
     keys |= {"inference", "imputations"} if strategy in REFERENCE_BASED else set()
+    smaller = _smaller(study, model) if (engine, strategy) == ("lmm", "mi") else {}
     return fit_section(study, model, engine, seed) | {
         "strategy": strategy,
+        "smaller": smaller,
         "delta": study.missing.delta[int(shift)] if shift else None,
         "missing": study.missing.model_dump(mode="json", include=keys),
         "seed": seed,
     }
+
+
+def _smaller(study: Study, model: str) -> Section:
+    """The largest linear mixed models that a model holds, without what only their own fits read."""
+    formulas = {name: formula for name in study.models if (formula := _plain(study.models[name])) is not None}
+    if model not in formulas:
+        return {}
+    own = study.models[model].weights
+    below = {
+        name: formula
+        for name, formula in formulas.items()
+        if study.models[name].weights == own and holds(formulas[model], formula)
+    }
+    return {
+        name: study.models[name].model_dump(mode="json", include=_FIT_KEYS) | {"engines": ["lmm"]}
+        for name, formula in below.items()
+        if not any(holds(between, formula) for between in below.values())
+    }
+
+
+def _plain(model: Model) -> Formula | None:
+    """The formula of a linear mixed model with independent residuals, None of any other."""
+    known = model.residual is not None or model.sampling_error is not None
+    if known or model.family != "gaussian" or "lmm" not in model.engines:
+        return None
+    try:
+        return parse(model.formula)
+    except NestwiseError:  # said where the model itself is fitted
+        return None
 
 
 def tables_section(study: Study) -> Section:

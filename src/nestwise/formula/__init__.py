@@ -8,4 +8,5 @@ It knows no data, so that the study file can be checked for it before any are re
 - `parser`: tokens in, the trees of both sides out.
 - `terms`: `+`, `*`, `:` and `^` multiplied out into terms.
 - `record`: the `Formula`, its outcome, fixed part and random parts.
+- `nesting`: whether one formula is another one without some terms.
 """

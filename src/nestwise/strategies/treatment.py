@@ -36,6 +36,8 @@ class Question:
         Shift of the imputed outcomes.
     draws : path-like or None
         Imputations.
+    smaller : mapping of str to Model
+        Models that this one holds, to be tested against on its imputations.
     level, seed, cores : float, int, int
         See `engines.fit_model`.
     """
@@ -48,6 +50,7 @@ class Question:
     missing: Missing
     delta: float | None
     draws: Path | None
+    smaller: Mapping[str, Model]
     level: float
     seed: int
     cores: int
@@ -92,6 +95,7 @@ def treat(
         missing=Missing.model_validate(section["missing"]),
         delta=section["delta"],
         draws=next(iter(draws), None),
+        smaller={key: Model.model_validate(each) for key, each in section["smaller"].items()},
         level=section["level"],
         seed=section["seed"],
         cores=cores,
@@ -151,6 +155,7 @@ def _imputed(question: Question) -> Fit:
     from nestwise.impute.pool import pool
     from nestwise.missing.visits import all_visits
     from nestwise.strategies.convergence import with_imputation
+    from nestwise.strategies.nested import against_smaller
 
     assert question.draws is not None, "the strategy takes imputations"
     planned = all_visits(question.dataset, question.missing.visit)
@@ -169,7 +174,12 @@ def _imputed(question: Question) -> Fit:
         level=question.level,
         cores=question.cores,
     )
-    return with_imputation(pool(fits, strategy=question.strategy, level=question.level), draws)
+    fit = with_imputation(pool(fits, strategy=question.strategy, level=question.level), draws)
+    if not question.smaller:
+        return fit
+    again = imputations(planned, draws)
+    tests, notes = against_smaller(again, question.name, question.model, question.smaller)
+    return replace(fit, tests=(*fit.tests, *tests), warnings=(*fit.warnings, *notes))
 
 
 def _shifted(question: Question, planned: Dataset, completed: Iterator[Dataset]) -> Iterator[Dataset]:

@@ -53,7 +53,8 @@ def imputation_blocks(record: ReportRecord, model: str) -> list[Block]:
             Note(f"The chains disagree about {named}: do not trust these imputations.", "attention")
         )
     blocks += pictures
-    return blocks + [_tests(rows, engine) for engine, each in fits.items() if (rows := _d1(each))]
+    blocks += [_tests(rows, engine) for engine, each in fits.items() if (rows := _d1(each))]
+    return blocks + [_models(rows) for each in fits.values() if (rows := _against(each))]
 
 
 def _number(told: Row, fits: Mapping[str, Row]) -> str:
@@ -121,6 +122,33 @@ def _r_hat(row: Row, name: str) -> Cell:
 
 def _d1(fit: Row) -> list[Row]:
     return [row for row in fit.get("tests", []) if "D1" in (row["reference"] or "")]
+
+
+def _against(fit: Row) -> list[Row]:
+    return [row for row in fit.get("tests", []) if row["test"] == "model"]
+
+
+def _models(rows: Sequence[Row]) -> Table:
+    bound = any("upper bound" in row["reference"] for row in rows)
+    return Table(
+        "Against the smaller models it holds, by likelihoods over the same imputations",
+        ("Smaller model", "Test", "F", "Numerator df", "Denominator df", "p"),
+        tuple(
+            cells(
+                row["term"],
+                row["reference"].split(", ")[1],
+                say(row["statistic"]),
+                say(row["df_num"]),
+                say(row["df_den"]) if row["df_den"] is not None else NOTHING,
+                p_value(row["p_value"]),
+            )
+            for row in rows[:MOST_ROWS]
+        ),
+        "llrrrr",
+        "D3 compares likelihoods at the averaged parameters, D4 those of all completed data sets stacked; "
+        "where both are given they should agree."
+        + (" A variance of zero lies on its boundary: these p values are upper bounds." if bound else ""),
+    )
 
 
 def _tests(rows: Sequence[Row], engine: str) -> Table:
