@@ -55,6 +55,9 @@ class Missing(Section):
     imputations: Literal["auto"] | Annotated[int, Field(ge=1, le=10_000)] = Field(
         "auto", description="auto: as many as the missing information asks for"
     )
+    posteriors: int = Field(
+        0, ge=0, le=1000, description="imputations that `pymc` fits, its draws mixed; 0: none, 2 at least"
+    )
     iterations: int | None = Field(
         None,
         ge=1,
@@ -85,6 +88,15 @@ class Missing(Section):
         "rubin", description="variance of reference-based strategies: draws and Rubin, or conditional means"
     )
     weights: Weights = Weights()
+
+    @model_validator(mode="after")
+    def _two_posteriors_to_mix(self) -> Self:
+        most = self.imputations
+        if self.posteriors == 1 or (most != "auto" and self.posteriors > most):
+            raise ValueError(
+                f"posteriors is {self.posteriors}: give 0, or 2 up to the imputations"
+            )
+        return self
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Self:

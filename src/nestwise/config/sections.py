@@ -129,6 +129,7 @@ def treat_section(study: Study, model: str, engine: str, treatment: str, seed: i
     strategy, _, shift = treatment.partition("-")
     keys = _PLAN_KEYS | ({"delta_arms"} if shift else set()) | ({"weights"} if strategy == "wgee" else set())
     keys |= {"inference", "imputations"} if strategy in REFERENCE_BASED else set()
+    keys |= {"posteriors"} if (engine, strategy) == ("pymc", "mi") else set()
     smaller = _smaller(study, model) if (engine, strategy) == ("lmm", "mi") else {}
     return fit_section(study, model, engine, seed) | {
         "strategy": strategy,

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nestwise.config.missing import REFERENCE_BASED, TREATMENTS, Strategy
-from nestwise.config.study import Engine, Model, Study
+from nestwise.config.study import Engine, Study
 
 DrawsKind = Literal["mi"]
 
 POOLED_ENGINES: tuple[Engine, ...] = ("lmm", "glmm", "gee")
-"""Engines that take completed or altered data."""
+"""Engines that take completed or altered data; `pymc` takes as many imputations as it is told to."""
 STRATEGY_ENGINES: Mapping[Strategy, tuple[Engine, ...]] = {
     "complete_case": POOLED_ENGINES,
     "locf": POOLED_ENGINES,
@@ -68,7 +68,7 @@ def treatments(study: Study) -> tuple[Treatment, ...]:
         for name, model in study.models.items()
         for strategy in strategies_of(study, name)
         if strategy != "observed" and why_not(study, name, strategy) is None
-        for engine in engines_of(model, strategy)
+        for engine in engines_of(study, name, strategy)
         for treatment in _shifts(name, engine, strategy, len(study.missing.delta))
     )
 
@@ -79,16 +79,17 @@ def _shifts(model: str, engine: Engine, strategy: Strategy, n_shifts: int) -> li
     return [Treatment(model, engine, strategy, k) for k in range(n_shifts)]
 
 
-def engines_of(model: Model, strategy: Strategy) -> tuple[Engine, ...]:
+def engines_of(study: Study, model: str, strategy: Strategy) -> tuple[Engine, ...]:
     """The engines of a model that a strategy goes with, in the order of the study file."""
-    return tuple(engine for engine in model.engines if engine in STRATEGY_ENGINES[strategy])
+    bayes = strategy == "mi" and study.missing.posteriors > 0
+    fitting = (*STRATEGY_ENGINES[strategy], *(("pymc",) if bayes else ()))
+    return tuple(engine for engine in study.models[model].engines if engine in fitting)
 
 
 def why_not(study: Study, model: str, strategy: Strategy) -> str | None:
     """A sentence where a strategy of a model leads to no fit at all; None where it does."""
-    fitting = STRATEGY_ENGINES[strategy]
-    if not engines_of(study.models[model], strategy):
-        names = " or ".join(fitting)
+    if not engines_of(study, model, strategy):
+        names = " or ".join(STRATEGY_ENGINES[strategy])
         return f"The strategy {strategy} goes with the engine {names}: add it to the engines of {model}."
     if strategy == "delta" and not study.missing.delta:
         return "The strategy delta has nothing to shift by: list shifts under missing.delta, 0 among them."

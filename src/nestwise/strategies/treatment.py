@@ -162,7 +162,8 @@ def _imputed(question: Question) -> Fit:
     draws = load_draws(question.draws)
     if draws.failed and not draws.m:
         raise Refusal(Problem(draws.failed[0][1].rstrip("."), "", "choose another strategy"))
-    completed = imputations(planned, draws)
+    numbers = draws.numbers[: question.missing.posteriors] if question.engine == "pymc" else draws.numbers
+    completed = imputations(planned, draws, numbers)
     if question.delta is not None:
         completed = _shifted(question, planned, completed)
     fits = analyse(

@@ -29,6 +29,19 @@ def test_each_strategy_goes_with_the_engines_that_can_carry_it_out():
     ]  # fmt: skip
 
 
+def test_posteriors_are_mixed_where_they_are_asked_for():
+    engines = ("lmm", "pymc")
+    assert [each.engine for each in treatments(study(["mi"], engines))] == ["lmm"]
+    assert [each.engine for each in treatments(study(["mi"], engines, posteriors=5))] == ["lmm", "pymc"]
+    assert [each.engine for each in treatments(study(["mi"], ["pymc"], posteriors=5))] == ["pymc"]
+
+
+@pytest.mark.parametrize(("imputations", "posteriors"), [("auto", 1), (5, 6)])
+def test_one_posterior_or_more_than_there_are_imputations_is_refused(imputations, posteriors):
+    with pytest.raises(ValueError, match="give 0, or 2 up to the imputations"):
+        study(["mi"], imputations=imputations, posteriors=posteriors)
+
+
 def test_a_shift_is_a_fit_of_its_own():
     found = treatments(study(["delta"], ["lmm"], delta=[0, 2.5]))
     assert [each.label for each in found] == ["delta-0", "delta-1"]

@@ -125,3 +125,17 @@ def test_a_variable_without_any_value_is_named(dropout, study_of, answer, how):
 def test_one_imputation_says_nothing_of_its_uncertainty(dropout, study_of, answer):
     refused(answer(dropout, study_of(imputations=1), "mi"), "one imputation", "better 20")
     refused(answer(dropout, study_of(imputations=1), "j2r"), "one imputation", "better 20")
+
+
+@pytest.mark.slow
+def test_posteriors_of_the_first_imputations_are_mixed(dropout, study_of, answer, fixed):
+    """The mixture is the posterior of the outcomes seen, as far as three imputations can tell."""
+    model = {"engines": ["lmm", "pymc"], "draws": 500, "tune": 500}
+    study = study_of(model, strategies=["mi"], posteriors=3)
+    fits = {engine: answer(dropout, study, "mi", engine) for engine in ("lmm", "pymc")}
+    assert fits["pymc"].status.value == "ok"
+    assert fits["pymc"].draws["imputation"].n_unique() == 3
+    assert fits["pymc"].record["pooling"]["used"] == 3
+    spread = {row.term: row.std_error for row in fits["lmm"].estimates if row.component == "fixed"}
+    mixed = fixed(fits["pymc"])
+    assert all(abs(mixed[term] - value) < 0.5 * spread[term] for term, value in fixed(fits["lmm"]).items())
