@@ -73,7 +73,10 @@ rule treat:
 
 rule sensitivity:
     input:
-        fits=fits,
+        estimates="<results>/{study}/estimates.parquet",
+        means="<results>/{study}/means.parquet",
+        fits="<results>/{study}/fits.parquet",
+        observed=fits,
         treated=treated,
     output:
         sensitivity="<results>/{study}/sensitivity.parquet",
@@ -87,7 +90,6 @@ rule sensitivity:
     resources:
         mem_mb=memory(1000, 10),
     params:
-        section=section("tables"),
         code=fingerprint("nestwise.compare.strategies"),
     message:
         "{wildcards.study}: one question under every strategy for missing data"

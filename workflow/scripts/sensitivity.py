@@ -3,5 +3,6 @@ from nestwise.progress import step
 from nestwise.storage import write_parquet
 
 with step(snakemake.log[0]):
-    folders = [*snakemake.input.fits, *snakemake.input.treated]
-    write_parquet(snakemake.output.sensitivity, sensitivity_saved(folders, **snakemake.params.section))
+    tables = {name: snakemake.input[name] for name in ("estimates", "means", "fits")}
+    folders = [*snakemake.input.observed, *snakemake.input.treated]
+    write_parquet(snakemake.output.sensitivity, sensitivity_saved(tables, folders))

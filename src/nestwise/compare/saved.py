@@ -26,7 +26,6 @@ from nestwise.design.build import build_design
 from nestwise.design.standard import standard_rows
 from nestwise.errors import NestwiseError
 from nestwise.results import conform, gather, load_record
-from nestwise.tables import stack
 from nestwise.vocabulary import RECONCILIATION
 
 
@@ -89,29 +88,29 @@ def reconcile_saved(
 
 
 def sensitivity_saved(
-    folders: Sequence[str | os.PathLike[str]], refused: Mapping[str, Mapping[str, str]]
+    tables: Mapping[str, str | os.PathLike[str]], folders: Sequence[str | os.PathLike[str]]
 ) -> pl.DataFrame:
     """Set every estimand under all strategies for missing data side by side.
 
     Parameters
     ----------
+    tables : mapping of str to path-like
+        `estimates`, `means` and `fits` of the study, all strategies.
     folders : sequence of path-like
         Fits as written by `results.save_fit`: to all observed rows, and under every strategy.
-    refused : mapping
-        Model -> strategy -> why no engine of the model can carry it out.
 
     Returns
     -------
     polars.DataFrame
         In the schema SENSITIVITY; empty where `observed` is the only strategy.
     """
-    tables = stack(folders, refused)
     key = ("model", "engine", "strategy", "method")
     records = {
         tuple(pl.read_parquet(Path(folder) / "fits.parquet").select(key).row(0)): load_record(folder)
         for folder in folders
     }
-    return sensitivity(tables.estimates, tables.means, tables.fits, records)
+    estimates, means, fits = (pl.read_parquet(Path(tables[name])) for name in ("estimates", "means", "fits"))
+    return sensitivity(estimates, means, fits, records)
 
 
 def _reconciled(

@@ -93,9 +93,7 @@ class Missing(Section):
     def _two_posteriors_to_mix(self) -> Self:
         most = self.imputations
         if self.posteriors == 1 or (most != "auto" and self.posteriors > most):
-            raise ValueError(
-                f"posteriors is {self.posteriors}: give 0, or 2 up to the imputations"
-            )
+            raise ValueError(f"posteriors is {self.posteriors}: give 0, or 2 up to the imputations")
         return self
 
     @model_validator(mode="after")
