@@ -145,6 +145,10 @@ def imputed_values(draws: Draws, frame: pl.DataFrame, wording: Wording, *, group
         rows += _distribution(own[0], draws, table, name, wording)
         if place == 0:
             own[0].legend(loc="best")
+        if _unordered(draws, name):  # a mean of its codes says nothing
+            if right:
+                own[1].set_axis_off()
+            continue
         if right:
             rows += _group_means(own[1], table, name, wording, group=group)
         seen, made = (table.filter(pl.col("imputed") == flag)["value"].mean() for flag in (False, True))
@@ -152,11 +156,20 @@ def imputed_values(draws: Draws, frame: pl.DataFrame, wording: Wording, *, group
     caption = (
         f"Imputed values of {draws.m} imputations beside the observed ones"
         + (f", and means of them by {wording.group(group)} where there are both" if right else "")
-        + f". Means: {'; '.join(said)}. The two may differ where those who are missing are different people: "
+        + (f". Means: {'; '.join(said)}" if said else "")
+        + ". The two may differ where those who are missing are different people: "
         "what is to be looked for is values that cannot be." + _left_out(draws, names)
     )
     alt = f"Distributions of imputed and observed values of {len(names)} variables."
     return Drawing("imputed_values", figure, caption, alt, pl.DataFrame(rows, infer_schema_length=None))
+
+
+def _unordered(draws: Draws, name: str) -> bool:
+    """Whether a variable has more than two categories without an order."""
+    return any(
+        each.variable == name and each.kind == "nominal" and len(each.categories) > 2
+        for each in draws.fillings
+    )
 
 
 def _values(draws: Draws, frame: pl.DataFrame, name: str, group: str | None) -> pl.DataFrame:

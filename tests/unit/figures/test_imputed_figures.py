@@ -99,3 +99,11 @@ def test_a_variable_of_groups_counts_once_a_group(wording):
     assert (shares[0], shares[-1]) == (0.5, 0.5)
     assert drawing.data.filter(pl.col("of") == "mean by g").is_empty()
     assert "2.00 imputed, 2.00 observed" in drawing.caption
+
+
+def test_categories_without_an_order_have_no_mean(wording, frame):
+    categories = frame.with_columns(x=pl.Series(["no", None, "no", "yes", None]))
+    drawing = imputed_values(made_draws(labels=("no", "yes", "both")), categories, wording, group="g")
+    assert "Means:" not in drawing.caption
+    assert not drawing.data["of"].str.starts_with("mean").any()
+    assert drawing.data.filter(of="share imputed", at="yes")["value"].to_list() == [1.0]
