@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nestwise.config.missing import REFERENCE_BASED, Missing
 from nestwise.config.study import Model
@@ -16,6 +16,9 @@ from nestwise.errors import Problem, Refusal
 from nestwise.missing.plan import plan_of
 from nestwise.results import Fit
 from nestwise.seeds import seed_for
+
+if TYPE_CHECKING:
+    from nestwise.imputation.shift import Shift
 
 Path = str | os.PathLike[str]
 
@@ -98,11 +101,10 @@ def treat(
     )
     unfitted = unanswered(dataset, name, question.model, engine)
     fit = answered(unfitted, lambda _: TREATMENTS[question.strategy](question), dataset.variables)
-    shifted = {} if question.delta is None else {"delta": question.delta}
-    method = (
-        fit.method if question.delta is None or not fit.method else f"{fit.method}, delta {question.delta:g}"
-    )
-    return replace(fit, strategy=question.strategy, method=method, record=dict(fit.record) | shifted)
+    if question.delta is not None:
+        method = f"{fit.method}, delta {question.delta:g}" if fit.method else fit.method
+        fit = replace(fit, method=method, record=dict(fit.record) | {"delta": question.delta})
+    return replace(fit, strategy=question.strategy)
 
 
 def _compared(question: Question) -> Fit:
@@ -146,6 +148,7 @@ def _weighted(question: Question) -> Fit:
 def _imputed(question: Question) -> Fit:
     """Multiple imputation: every completed data set analysed, the answers pooled."""
     from nestwise.imputation.draws import load_draws
+    from nestwise.imputation.shift import shifted
     from nestwise.impute.analyse import analyse
     from nestwise.impute.impute import imputations
     from nestwise.impute.pool import pool
@@ -157,11 +160,9 @@ def _imputed(question: Question) -> Fit:
     draws = load_draws(question.draws)
     if draws.failed and not draws.m:
         raise Refusal(Problem(draws.failed[0][1].rstrip("."), "", "choose another strategy"))
-    completed = imputations(planned, draws)
-    if question.delta is not None:
-        completed = _shifted(question, planned, completed)
+    shift = None if question.delta is None else _shift(question, planned)
     fits = analyse(
-        completed,
+        imputations(planned, draws if shift is None else shifted(draws, shift)),
         question.name,
         question.model,
         question.engine,
@@ -169,12 +170,13 @@ def _imputed(question: Question) -> Fit:
         level=question.level,
         cores=question.cores,
     )
-    return with_imputation(pool(fits, strategy=question.strategy, level=question.level), draws)
+    fit = with_imputation(pool(fits, strategy=question.strategy, level=question.level), draws)
+    return fit if shift is None else replace(fit, record=dict(fit.record) | {"delta_scale": shift.scale})
 
 
-def _shifted(question: Question, planned: Dataset, completed: Iterator[Dataset]) -> Iterator[Dataset]:
+def _shift(question: Question, planned: Dataset) -> Shift:
     from nestwise.formula.record import parse
-    from nestwise.imputation.shift import shift_of, shifted
+    from nestwise.imputation.shift import shift_of
     from nestwise.missing.schedule import schedule
 
     assert question.delta is not None, "only shifts come here"
@@ -182,7 +184,7 @@ def _shifted(question: Question, planned: Dataset, completed: Iterator[Dataset])
     followed = planned is not question.dataset
     subject = schedule(planned, visit=question.missing.visit).subject if followed else None
     arm = question.missing.arm if question.missing.delta_arms == "active" else None
-    return shifted(completed, shift_of(planned, outcome, question.delta, arm, subject))
+    return shift_of(planned, outcome, question.delta, arm, subject)
 
 
 def _borrowed(question: Question) -> Fit:

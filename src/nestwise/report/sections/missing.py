@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from nestwise.compare.strategies import LABELS, USUALLY_WRONG, conclusion, estimand, telling
+from nestwise.compare.strategies import LABELS, USUALLY_WRONG, conclusion, estimand, label, telling
 from nestwise.missing.record import Description
 from nestwise.names import several
 from nestwise.numbers import NOTHING, count, interval, p_value, percent, say, with_error
@@ -219,9 +219,8 @@ def _strategy_table(rows: pl.DataFrame) -> Table:
 def _line(row: Row) -> tuple[Cell, ...]:
     estimate, error = with_error(row["estimate"], row["std_error"])
     wrong = row["strategy"] in USUALLY_WRONG
-    name = LABELS[row["strategy"]] + (f" by {row['delta']:g}" if row["delta"] is not None else "")
     return cells(
-        Cell(name, "quiet" if wrong else "", "a comparator, usually wrong" if wrong else ""),
+        Cell(label(row), "quiet" if wrong else "", "a comparator, usually wrong" if wrong else ""),
         f"{row['engine']}",
         estimate,
         error,
