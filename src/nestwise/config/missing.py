@@ -77,7 +77,10 @@ class Missing(Section):
     baseline: ColumnName | None = Field(
         None, description="column that holds the outcome before the first visit"
     )
-    delta: tuple[float, ...] = Field((), description="shifts of imputed outcomes, on the outcome's scale")
+    delta: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(
+        (),
+        description="shifts of imputed outcomes: numbers in the outcome's unit, categories in log-odds",
+    )
     delta_arms: Literal["all", "active"] = Field(
         "active", description="who is shifted: every arm, or all but the reference"
     )

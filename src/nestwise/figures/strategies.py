@@ -177,19 +177,22 @@ def tipping_point(rows: pl.DataFrame, wording: Wording) -> Drawing:
 
 
 def tipping(rows: pl.DataFrame) -> float | None:
-    """The shift at which an end of the interval crosses zero, between the shifts tried; None if it does not.
+    """The smallest shift at which an end of the interval crosses zero; None if none does between those tried.
 
     Parameters
     ----------
     rows : DataFrame
         Rows `delta` of one estimand, in the order of the shifts.
     """
-    for end in ("lower", "upper"):
-        pairs = list(zip(rows["delta"].to_list(), rows[end].to_list(), strict=True))
-        for (before, low), (after, high) in pairwise(pairs):
-            if low is not None and high is not None and low * high < 0:
-                return float(before + (after - before) * low / (low - high))
-    return None
+    places = [
+        before + (after - before) * low / (low - high)
+        for end in ("lower", "upper")
+        for (before, low), (after, high) in pairwise(
+            zip(rows["delta"].to_list(), rows[end].to_list(), strict=True)
+        )
+        if low is not None and high is not None and low * high < 0
+    ]
+    return min(places, key=abs, default=None)
 
 
 def tipping_words(rows: pl.DataFrame, unit: str | None) -> str:

@@ -111,16 +111,16 @@ def shifted(draws: Draws, shift: Shift) -> Draws:
 
 def _moved(each: Filling, shift: Shift) -> Filling:
     # a shift belongs to a row, and rows of one group may share a drawn value
-    apart = {"unit": np.arange(each.rows.size), "level": None}
+    apart = replace(each, unit=np.arange(each.rows.size), level=None)
     amount = np.where(np.isin(each.rows, shift.rows), shift.delta, 0.0)
     if shift.scale == "outcome":
-        return replace(each, method=SHIFTED, values=each.values[:, each.unit] + amount, **apart)
+        return replace(apart, method=SHIFTED, values=each.values[:, each.unit] + amount)
     if each.margins is None:
         raise Refusal(_without_margins(each))
     from nestwise.imputation.latent import category
 
     margins = each.margins[:, each.unit] + amount[:, None]
-    return replace(each, values=category(margins), margins=margins, **apart)
+    return replace(apart, values=category(margins), margins=margins)
 
 
 def _without_margins(each: Filling) -> Problem:
