@@ -43,8 +43,9 @@ class Weights(Section):
     doubly_robust: bool = Field(
         False, description="regressions of later outcomes beside the weights: one of the two must be right"
     )
-    gaps: Literal["refuse", "cut"] = Field(
-        "refuse", description="what to do with those who came back after a gap"
+    gaps: Literal["refuse", "cut", "impute"] = Field(
+        "refuse",
+        description="those who came back after a gap: refused, cut there, or the gap imputed as by `mi`",
     )
 
 

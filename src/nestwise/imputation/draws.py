@@ -139,6 +139,27 @@ def _stacked(parts: Sequence[Filling], order: IntArray) -> Filling:
     )
 
 
+def restricted(draws: Draws, rows: IntArray) -> Draws:
+    """The draws of some rows; a variable without a gap in them has no filling.
+
+    Parameters
+    ----------
+    draws : Draws
+        Of all rows.
+    rows : ndarray (r,)
+        Row numbers in the source.
+    """
+    kept = []
+    for each in draws.fillings:
+        here = np.isin(each.rows, rows)
+        used, unit = np.unique(each.unit[here], return_inverse=True)
+        if used.size:
+            margins = None if each.margins is None else each.margins[:, used]
+            part = replace(each, rows=each.rows[here], unit=unit.astype(np.int64), margins=margins)
+            kept.append(replace(part, values=each.values[:, used]))
+    return replace(draws, fillings=tuple(kept))
+
+
 def save_draws(draws: Draws, path: str | os.PathLike[str]) -> None:
     """Write draws as one file of arrays (npz)."""
     arrays = {

@@ -17,7 +17,6 @@ import polars as pl
 from nestwise.arrays import IntArray
 from nestwise.config.missing import Arm
 from nestwise.data.dataset import ROW, Dataset
-from nestwise.data.derive import group_keys
 from nestwise.errors import Problem, Refusal
 from nestwise.imputation.draws import KNOWN, SHIFTED, Draws, Filling
 
@@ -49,12 +48,11 @@ class Shift:
 
 
 def shift_of(
-    dataset: Dataset, outcome: str, delta: float, arm: Arm | None = None, subject: str | None = None
+    dataset: Dataset, outcome: str, delta: float, arm: Arm | None = None, followed: IntArray | None = None
 ) -> Shift:
     """The rows that a shift goes to: outcomes missing from a subject's last seen visit on.
 
-    A gap between two visits that were seen is not shifted: who came back did not leave. Without a time every
-    missing outcome is shifted.
+    A gap between two visits that were seen is not shifted: who came back did not leave.
 
     Parameters
     ----------
@@ -66,8 +64,9 @@ def shift_of(
         The shift.
     arm : Arm or None
         Whose reference arm is left as it is; `None` shifts every arm.
-    subject : str or None
-        Grouping factor of those who were followed; `None`: the rows are no visits.
+    followed : ndarray or None
+        Row numbers up to the last visit at which each subject was seen (`missing.visits.followed_rows`);
+        `None`: the rows are no visits, and every missing outcome is shifted.
 
     Raises
     ------
@@ -80,10 +79,8 @@ def shift_of(
         what = f"{outcome} is {kind}, and only numbers and categories in order can be shifted"
         raise Refusal(Problem(what, WHERE, "leave delta out, or declare the outcome binary or ordinal"))
     gone = pl.col(outcome).is_null()
-    if subject is not None and dataset.time is not None:
-        last = pl.col(dataset.time).filter(pl.col(outcome).is_not_null()).max()
-        last = last.over(group_keys(subject, dataset.within))
-        gone &= (pl.col(dataset.time) > last) | last.is_null()
+    if followed is not None:
+        gone &= ~pl.col(ROW).is_in(pl.Series(followed).implode())
     if arm is not None:
         if arm.column not in dataset.frame.collect_schema():
             raise Refusal(Problem(f"there is no column {arm.column}", "the key missing.arm", "name another"))

@@ -27,7 +27,7 @@ from nestwise.imputation.intercurrent import last_seen
 from nestwise.imputation.reference import Plan, complete
 from nestwise.imputation.repeated import RepeatedData, draw_repeated
 from nestwise.missing.schedule import Schedule, schedule
-from nestwise.missing.visits import all_visits
+from nestwise.missing.visits import planned_visits
 from nestwise.names import plural
 from nestwise.results import Fit, conform
 from nestwise.seeds import seed_for
@@ -95,8 +95,9 @@ def borrowing(dataset: Dataset, model: Model, missing: Missing, strategy: str) -
             f"{outcome} is {info.type if info else 'no variable'}, and outcomes are imputed as normal numbers"
         )
         raise Refusal(Problem(what, where, "use mi for this outcome"))
-    planned = all_visits(dataset, missing.visit)
-    table = schedule(planned, visit=missing.visit)
+    planned, table = planned_visits(dataset, missing.visit)
+    if table is None:  # the reason is the schedule's own
+        table = schedule(planned, visit=missing.visit)
     arms, codes = _arms(table, arm, where)
     terms = {name for term in formula.fixed for factor in term for name in names_in(factor)}
     apart = {outcome, arm.column if arm else None, dataset.time, *table.by_visit, *dataset.within}

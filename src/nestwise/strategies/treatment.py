@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 from nestwise.config.missing import REFERENCE_BASED, Missing
@@ -19,6 +18,7 @@ from nestwise.seeds import seed_for
 
 if TYPE_CHECKING:
     from nestwise.imputation.shift import Shift
+    from nestwise.missing.schedule import Schedule
 
 Path = str | os.PathLike[str]
 
@@ -127,22 +127,16 @@ def _compared(question: Question) -> Fit:
 
 def _weighted(question: Question) -> Fit:
     """Estimating equations weighted by the inverse probability of being observed."""
-    from nestwise.missing.doubly_robust import fit_doubly_robust
-    from nestwise.missing.weights import WeightSettings
-    from nestwise.missing.wgee import fit_wgee
+    from nestwise.strategies.weighted import fit_weighted
 
-    given = question.missing.weights
-    settings = WeightSettings(
-        level=given.level,
-        predictors=given.predictors,
-        previous=given.previous,
-        stabilised=given.stabilised,
-        largest=inf if given.largest is None else given.largest,
-        gaps=given.gaps,
+    return fit_weighted(
+        question.dataset,
+        question.name,
+        question.model,
+        question.missing,
+        draws=question.draws,
+        level=question.level,
     )
-    fit = fit_doubly_robust if given.doubly_robust else fit_wgee
-    plan = plan_of(question.missing)
-    return fit(question.dataset, question.name, question.model, plan, settings, level=question.level)
 
 
 def _imputed(question: Question) -> Fit:
@@ -152,15 +146,15 @@ def _imputed(question: Question) -> Fit:
     from nestwise.impute.analyse import analyse
     from nestwise.impute.impute import imputations
     from nestwise.impute.pool import pool
-    from nestwise.missing.visits import all_visits
+    from nestwise.missing.visits import planned_visits
     from nestwise.strategies.convergence import with_imputation
 
     assert question.draws is not None, "the strategy takes imputations"
-    planned = all_visits(question.dataset, question.missing.visit)
+    planned, table = planned_visits(question.dataset, question.missing.visit)
     draws = load_draws(question.draws)
     if draws.failed and not draws.m:
         raise Refusal(Problem(draws.failed[0][1].rstrip("."), "", "choose another strategy"))
-    shift = None if question.delta is None else _shift(question, planned)
+    shift = None if question.delta is None else _shift(question, planned, table)
     fits = analyse(
         imputations(planned, draws if shift is None else shifted(draws, shift)),
         question.name,
@@ -174,17 +168,16 @@ def _imputed(question: Question) -> Fit:
     return fit if shift is None else replace(fit, record=dict(fit.record) | {"delta_scale": shift.scale})
 
 
-def _shift(question: Question, planned: Dataset) -> Shift:
+def _shift(question: Question, planned: Dataset, table: Schedule | None) -> Shift:
     from nestwise.formula.record import parse
     from nestwise.imputation.shift import shift_of
-    from nestwise.missing.schedule import schedule
+    from nestwise.missing.visits import followed_rows
 
     assert question.delta is not None, "only shifts come here"
     outcome = parse(question.model.formula).outcome.columns[0]
-    followed = planned is not question.dataset
-    subject = schedule(planned, visit=question.missing.visit).subject if followed else None
+    followed = None if table is None else followed_rows(table, [outcome])
     arm = question.missing.arm if question.missing.delta_arms == "active" else None
-    return shift_of(planned, outcome, question.delta, arm, subject)
+    return shift_of(planned, outcome, question.delta, arm, followed)
 
 
 def _borrowed(question: Question) -> Fit:

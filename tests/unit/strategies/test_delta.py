@@ -13,9 +13,10 @@ from nestwise.data.dataset import VariableInfo
 from nestwise.errors import Refusal
 from nestwise.imputation.shift import shift_of, shifted
 from nestwise.impute.impute import impute
-from nestwise.missing.visits import all_visits
+from nestwise.missing.visits import followed_rows, planned_visits
 from nestwise.strategies.gaps import draw_gaps
 
+ARM = Arm(column="arm", reference="control")
 LOGIT = {"formula": "y ~ x + arm * t + (1 | id)", "family": "binomial", "engines": ["glmm", "gee"]}
 
 
@@ -43,12 +44,12 @@ def moved(study_of):
     kept = {}
 
     def make(dataset, delta, **missing):
-        planned = all_visits(dataset)
+        planned, table = planned_visits(dataset)
         key = (id(dataset), str(missing))
         if key not in kept:
             section = sections.draw_section(study_of(LOGIT, **missing), "m", 3)
             kept[key] = draw_gaps(dataset, "m", section)
-        shift = shift_of(planned, "y", delta, Arm(column="arm", reference="control"), "id")
+        shift = shift_of(planned, "y", delta, ARM, followed_rows(table, ["y"]))
         return planned, shifted(kept[key], shift), shift
 
     return make
@@ -98,6 +99,21 @@ def test_an_ordinal_outcome_is_shifted_from_the_study_file(ordered, study_of, an
     study = study_of(model, imputations=3)
     slopes = [fixed(answer(ordered, study, f"delta-{k}", "gee"))["armactive:t"] for k in range(3)]
     assert slopes[0] < slopes[1] < slopes[2]
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["absent rows", "empty rows"])
+def test_who_came_back_did_not_leave(trial, written):
+    """Gaps before the last visit seen are not shifted, whether or not the file has a row for them."""
+    data = trial(back=True)
+    planned, table = planned_visits(data)
+    if written:  # every planned visit has a row
+        planned, table = planned_visits(planned)
+    shift = shift_of(planned, "y", 1.0, None, followed_rows(table, ["y"]))
+    gone = planned.frame.filter(pl.col(".row").is_in(shift.rows.tolist())).collect()
+    last = data.frame.collect().group_by("id").agg(pl.col("t").max().alias("last"))
+    joined = gone.join(last, on="id")
+    assert (joined["t"] > joined["last"]).all()
+    assert gone.height == int((3 - last["last"]).sum())
 
 
 @pytest.mark.parametrize(
