@@ -6,5 +6,6 @@ In reading order:
 - `weighted`: weights for drop-out, gaps before it imputed if a study asks for it.
 - `gaps`: the gaps of a model drawn, as many times as its answers need.
 - `convergence`: how each variable was drawn and whether the chains agree, beside the fit.
+- `events`: intercurrent events as the study file names them.
 - `borrowed`: outcomes after drop-out borrowed from a reference arm, or from the last visit.
 """

@@ -19,6 +19,7 @@ from nestwise.seeds import seed_for
 if TYPE_CHECKING:
     from nestwise.imputation.shift import Shift
     from nestwise.missing.schedule import Schedule
+    from nestwise.strategies.borrowed import Borrowing
 
 Path = str | os.PathLike[str]
 
@@ -192,7 +193,7 @@ def _borrowed(question: Question) -> Fit:
         assert missing.arm is not None, "config.treatments asks for one"
         grid = ", ".join((found.table.visit, missing.arm.column))
         fit = by_jackknife(found, name, grid, question.level)
-        return replace(fit, engine=question.engine, formula=question.model.formula)
+        return _with_events(replace(fit, engine=question.engine, formula=question.model.formula), found)
     m = IMPUTATIONS if missing.imputations == "auto" else missing.imputations
     seed = seed_for(question.seed, question.dataset.study, name, "reference", question.strategy)
     fits = analyse(
@@ -204,7 +205,12 @@ def _borrowed(question: Question) -> Fit:
         level=question.level,
         cores=question.cores,
     )
-    return pool(fits, strategy=question.strategy, level=question.level)
+    return _with_events(pool(fits, strategy=question.strategy, level=question.level), found)
+
+
+def _with_events(fit: Fit, found: Borrowing) -> Fit:
+    events = {} if found.events is None else {"events": dict(found.events)}
+    return replace(fit, warnings=(*found.warnings, *fit.warnings), record=dict(fit.record) | events)
 
 
 def _unknown(question: Question) -> Fit:
