@@ -116,8 +116,9 @@ def fit_weighted(
 
     fits = _said_once([one(each) for each in imputations(found.dataset, found.draws)])
     pooled = pool(fits, strategy="wgee", level=level)
-    weights = {"weights": _weights(fits)} if any("weights" in each.record for each in fits) else {}
-    pooled = replace(pooled, warnings=(found.note, *pooled.warnings), record=dict(pooled.record) | weights)
+    told = {"gaps": "impute", "note": found.note, "imputations": found.draws.m}
+    record = dict(pooled.record) | {"weights": _weights(fits) | told}
+    pooled = replace(pooled, warnings=(found.note, *pooled.warnings), record=record)
     return with_imputation(pooled, found.draws)
 
 
@@ -178,10 +179,12 @@ def _said_once(fits: Sequence[Fit]) -> list[Fit]:
 def _weights(fits: Sequence[Fit]) -> dict[str, Any]:
     """Weight diagnostics over the imputations: means, with the smallest, the largest and the most of each."""
     each = [fit.record["weights"] for fit in fits if "weights" in fit.record]
+    if not each:  # doubly robust equations leave none
+        return {}
     tables = [record["by_visit"] for record in each]
     by_visit = [_over(list(rows)) for rows in zip(*tables, strict=False)]
     models = {part: _pooled_model([record[part] for record in each]) for part in ("denominator", "numerator")}
-    return dict(each[0]) | {"gaps": "impute", "imputations": len(each), "by_visit": by_visit} | models
+    return dict(each[0]) | {"by_visit": by_visit} | models
 
 
 def _over(rows: Sequence[Row]) -> dict[str, Any]:

@@ -186,7 +186,8 @@ def test_the_jackknife_knows_the_events(trial, study_of, answer):
     assert plain.status.value == silent.status.value == "ok", silent.reason
     assert silent.means.equals(plain.means)
     events = {"column": "what", "strategies": {"rescue": "composite"}, "failure": 9.0}
-    failed = answer(told(dropout, RESCUE), study_of(model, events=events, **keys), "j2r")
+    rescued = {"s0": (1, "rescue"), "s3": (2, "rescue"), "s6": (1, "rescue")}
+    failed = answer(told(dropout, rescued), study_of(model, events=events, **keys), "j2r")
     assert failed.record["events"]["failure"] == 9.0
     assert abs(failed.means["estimate"] - plain.means["estimate"]).max() > 0.1
 

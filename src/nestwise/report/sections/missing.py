@@ -27,6 +27,7 @@ from nestwise.report.blocks import (
 )
 from nestwise.report.record import ReportRecord
 from nestwise.report.sections.imputation import imputation_blocks
+from nestwise.report.sections.leaving import leaving_blocks
 
 Row = Mapping[str, Any]
 MOST_TERMS = 30
@@ -198,6 +199,7 @@ def _one_model(record: ReportRecord, model: str, table: pl.DataFrame) -> list[Bl
     blocks += figures(record.pictures_of("strategy_forest", "tipping_point", model=model))
     blocks += _assumptions(table)
     blocks += _refusals(table)
+    blocks += leaving_blocks(record, model)
     others = table.filter(pl.col("estimate").is_not_null())
     if others.height:
         blocks.append(Fold("Every quantity under every strategy", tuple(_all_tables(others)), bulky=True))
