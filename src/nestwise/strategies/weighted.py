@@ -157,7 +157,7 @@ def followed(dataset: Dataset, model: Model, visit: str | None, draws: Draws) ->
     ]
     back = counted(attendance(table.observed(outcome)).count("intermittent"), table.subject)
     note = (
-        f"{back} missed a visit and came back. Before the last visit that was seen {several(filled)} were "
+        f"{back} missed a visit and came back. Before the last visit that was seen, {several(filled)} were "
         f"imputed {kept.m} times; what is missing after it is made up for by the weights."
     )
     return Followed(

@@ -49,7 +49,7 @@ def _weights(told: Row) -> list[Block]:
     kind = "stabilised weight" if told["stabilised"] else "weight"
     said.append(f"Each {'row' if told['level'] == 'visit' else 'subject'} has a {kind} of its own.")
     if told["largest"] is not None:
-        said.append(f"Weights were cut at {say(told['largest'])} times the mean of their visit.")
+        said.append(f"Weights were cut at {told['largest']:g} times the mean of their visit.")
     note = "Worth: rows without weights that would be as precise."
     if imputed:
         note += (
