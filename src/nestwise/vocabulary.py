@@ -206,6 +206,7 @@ SENSITIVITY: Schema = {
     "scale": pl.String,
     "strategy": pl.String,
     "delta": pl.Float64,
+    "delta_scale": pl.String,
     "method": pl.String,
     "estimate": pl.Float64,
     "std_error": pl.Float64,
@@ -224,7 +225,8 @@ SENSITIVITY: Schema = {
 }
 """The same estimand under every strategy for missing data, one row an estimand and strategy.
 
-`kind`: coefficient, contrast (a difference of marginal means), sd, icc. `verdict`: reference (the strategy
+`kind`: coefficient, contrast (a difference of marginal means), sd, icc. `delta_scale`: outcome (its unit) or
+log_odds (of higher categories). `verdict`: reference (the strategy
 `observed`), holds, moves (other side of zero, or zero enters or leaves the interval), not_compared."""
 
 PREDICTIONS: Schema = {

@@ -92,7 +92,7 @@ def treated(wildcards):
 
 def draws_of(wildcards):
     """The imputations that a strategy takes, if any."""
-    kind = draws_kind(wildcards.treatment)
+    kind = draws_kind(study_of(wildcards), wildcards.treatment)
     return expand("<results>/{{study}}/imputations/{{model}}.{kind}.npz", kind=kind or [])
 
 

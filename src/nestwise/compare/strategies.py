@@ -21,7 +21,7 @@ ASSUMES: Mapping[str, str] = {
     "mi": "missing at random, given the variables of the imputation model",
     "wgee": "missing at random, and the model of staying is right",
     "bayes": "missing at random, with priors",
-    "delta": "those who left do worse, or better, by a stated amount than missing at random says",
+    "delta": "those who left do worse, or better, by a stated shift than missing at random says",
     "j2r": "who leaves the active arm is from then on like the reference arm",
     "cir": "who leaves keeps the gain so far and then changes as the reference arm does",
     "cr": "who leaves was all along like the reference arm",
@@ -42,6 +42,8 @@ LABELS: Mapping[str, str] = {
     "lmcf": "last mean carried forward",
 }
 """What each strategy is called on an axis and in a table."""
+LOG_ODDS = "log_odds"
+"""As `delta_scale`: shifted were the log-odds of higher categories, not numbers in the outcome's unit."""
 UNWEIGHTED = "missing completely at random: unweighted estimating equations need no less"
 """What `observed` assumes where the engine is `gee`."""
 USUALLY_WRONG = ("complete_case", "locf")
@@ -64,7 +66,8 @@ def sensitivity(
     estimates, means, fits : DataFrame
         The stacked tables of a study, all strategies.
     records : mapping of (model, engine, strategy, method) to mapping
-        JSON records of the fits: `delta` is the shift of a fit, `pooling` what Rubin's rules say of its rows.
+        JSON records of the fits: `delta` is the shift of a fit and `delta_scale` its scale, `pooling` what
+        Rubin's rules say of its rows.
 
     Returns
     -------
@@ -102,6 +105,7 @@ def _rows_of(
     fmi = _missing_information(record)
     shared = {name: fit[name] for name in ("study", *key, "n_obs", "n_groups", "status")} | {
         "delta": record.get("delta"),
+        "delta_scale": record.get("delta_scale"),
         "assumes": assumption(fit["strategy"], fit["engine"]),
         "reason": fit["reason"],
     }
@@ -139,6 +143,14 @@ def _kind(row: Mapping[str, Any]) -> str | None:
 def assumption(strategy: str, engine: str) -> str:
     """What a strategy assumes when it goes with an engine."""
     return UNWEIGHTED if (strategy, engine) == ("observed", "gee") else ASSUMES[strategy]
+
+
+def label(row: Mapping[str, Any]) -> str:
+    """What one row of SENSITIVITY is called: its strategy, and by how much was shifted."""
+    text = LABELS[row["strategy"]]
+    if row["delta"] is None:
+        return text
+    return f"{text} by {row['delta']:g}" + (" in log-odds" if row["delta_scale"] == LOG_ODDS else "")
 
 
 def _judged(rows: Sequence[Row]) -> list[Row]:

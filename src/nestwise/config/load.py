@@ -12,9 +12,11 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from nestwise.config.missing import REFERENCE_BASED
 from nestwise.config.run import Run
 from nestwise.config.strict_yaml import read_yaml
 from nestwise.config.study import Study
+from nestwise.config.treatments import strategies_of
 from nestwise.errors import NestwiseError, Problem, StudyError
 from nestwise.formula.record import parse
 from nestwise.names import nearest
@@ -130,6 +132,15 @@ def _contradictions(study: Study, path: Path) -> list[Problem]:
                     f"use one of {', '.join(study.groups)}",
                 )
             )
+    listed = {strategy for name in study.models for strategy in strategies_of(study, name)}
+    if study.missing.events is not None and not listed & set(REFERENCE_BASED):
+        problems.append(
+            Problem(
+                f"events are dealt with by the strategies {', '.join(REFERENCE_BASED)}, and none is listed",
+                f"{path}, missing.events",
+                "add one of them to strategies, or take events out",
+            )
+        )
     for key, named in (("report.main_model", study.report.main_model), *_compared(study)):
         if named is not None and named not in study.models:
             problems.append(

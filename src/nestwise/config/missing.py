@@ -15,6 +15,8 @@ ImputationMethod = Literal[
     "normal", "heterogeneous", "matching", "binary", "count", "ordinal", "nominal", "substantive"
 ]  # fmt: skip
 
+EventStrategy = Literal["treatment_policy", "hypothetical", "composite", "j2r", "cir", "cr", "lmcf"]
+
 REFERENCE_BASED: tuple[Strategy, ...] = ("j2r", "cir", "cr", "lmcf")
 """Strategies that borrow the course of the reference arm, or of the last visit, after drop-out."""
 TREATMENTS: tuple[Strategy, ...] = ("complete_case", "locf", "mi", "wgee", "bayes", "delta", *REFERENCE_BASED)
@@ -43,9 +45,34 @@ class Weights(Section):
     doubly_robust: bool = Field(
         False, description="regressions of later outcomes beside the weights: one of the two must be right"
     )
-    gaps: Literal["refuse", "cut"] = Field(
-        "refuse", description="what to do with those who came back after a gap"
+    gaps: Literal["refuse", "cut", "impute"] = Field(
+        "refuse",
+        description="those who came back after a gap: refused, cut there, or the gap imputed as by `mi`",
     )
+
+
+class Events(Section):
+    """What happened to whom after randomisation, and what becomes of the outcomes after it."""
+
+    column: ColumnName = Field(
+        description="column that names what happened, from the visit on at which it did; empty before"
+    )
+    strategies: dict[ColumnName, EventStrategy] = Field(
+        default_factory=dict,
+        description="strategy after each kind of event; others, and leaving, take that of the row (j2r, ...)",
+    )
+    failure: float | None = Field(
+        None, allow_inf_nan=False, description="the outcome after an event that is dealt with as `composite`"
+    )
+
+    @model_validator(mode="after")
+    def _failure_goes_with_composite(self) -> Self:
+        composite = "composite" in self.strategies.values()
+        if composite and self.failure is None:
+            raise ValueError("composite needs a value that stands for failure: give it under failure")
+        if self.failure is not None and not composite and self.strategies:
+            raise ValueError("failure is the value of composite, and no event has this strategy")
+        return self
 
 
 class Missing(Section):
@@ -80,13 +107,17 @@ class Missing(Section):
     baseline: ColumnName | None = Field(
         None, description="column that holds the outcome before the first visit"
     )
-    delta: tuple[float, ...] = Field((), description="shifts of imputed outcomes, on the outcome's scale")
+    delta: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(
+        (),
+        description="shifts of imputed outcomes: numbers in the outcome's unit, categories in log-odds",
+    )
     delta_arms: Literal["all", "active"] = Field(
         "active", description="who is shifted: every arm, or all but the reference"
     )
     inference: Literal["rubin", "jackknife"] = Field(
         "rubin", description="variance of reference-based strategies: draws and Rubin, or conditional means"
     )
+    events: Events | None = Field(None, description="intercurrent events, for the reference-based strategies")
     weights: Weights = Weights()
 
     @model_validator(mode="after")
@@ -102,4 +133,12 @@ class Missing(Section):
             values = getattr(self, key) or ()
             if len(set(values)) != len(values):
                 raise ValueError(f"{key} lists one twice")
+        return self
+
+    @model_validator(mode="after")
+    def _events_have_a_column_of_their_own(self) -> Self:
+        taken = {"arm": self.arm and self.arm.column, "visit": self.visit, "baseline": self.baseline}
+        for key, column in taken.items():
+            if self.events is not None and column == self.events.column:
+                raise ValueError(f"{column} is the column of `{key}` and of `events`: name two columns")
         return self

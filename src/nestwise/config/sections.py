@@ -39,8 +39,12 @@ def read_section(study: Study) -> Section:
 
 def validate_section(study: Study) -> Section:
     """Everything the data are held against."""
+    events = {"column": study.missing.events.column} if study.missing.events is not None else None
     checked = {"min", "max", "constant_within"} | _READ_KEYS
-    return _structure(study) | {"variables": _variables(study, checked), "missing": {"arm": _arm(study)}}
+    return _structure(study) | {
+        "variables": _variables(study, checked),
+        "missing": {"arm": _arm(study), "events": events},
+    }
 
 
 def prepare_section(study: Study) -> Section:
@@ -128,7 +132,7 @@ def treat_section(study: Study, model: str, engine: str, treatment: str, seed: i
     """A model as one engine reads it, with one strategy: a shift of `delta` is its value."""
     strategy, _, shift = treatment.partition("-")
     keys = _PLAN_KEYS | ({"delta_arms"} if shift else set()) | ({"weights"} if strategy == "wgee" else set())
-    keys |= {"inference", "imputations"} if strategy in REFERENCE_BASED else set()
+    keys |= {"inference", "imputations", "events"} if strategy in REFERENCE_BASED else set()
     keys |= {"posteriors"} if (engine, strategy) == ("pymc", "mi") else set()
     smaller = _smaller(study, model) if (engine, strategy) == ("lmm", "mi") else {}
     return fit_section(study, model, engine, seed) | {

@@ -49,9 +49,11 @@ class Treatment:
         return self.strategy if self.shift is None else f"{self.strategy}-{self.shift}"
 
 
-def draws_kind(label: str) -> DrawsKind | None:
-    """The imputations on disk that a treatment takes, by its label; None where it makes its own."""
-    return "mi" if label.partition("-")[0] in ("mi", "delta") else None
+def draws_kind(study: Study, label: str) -> DrawsKind | None:
+    """The imputations on disk that a treatment takes, by its label; None where it takes none of them."""
+    strategy = label.partition("-")[0]
+    imputed = strategy in ("mi", "delta") or (strategy == "wgee" and study.missing.weights.gaps == "impute")
+    return "mi" if imputed else None
 
 
 def strategies_of(study: Study, model: str) -> tuple[Strategy, ...]:

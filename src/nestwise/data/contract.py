@@ -147,6 +147,8 @@ def _wanted(study: DataDescription) -> dict[str, list[str]]:
         add(study.time.column, "time.column")
     if study.missing.arm:
         add(study.missing.arm.column, "missing.arm")
+    if study.missing.events:
+        add(study.missing.events.column, "missing.events")
     if study.data.wide:
         add(study.data.wide.time, "data.wide.time")
         add(study.data.wide.value, "data.wide.value")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
+from math import exp
 from typing import Any
 
 import polars as pl
 
-from nestwise.compare.strategies import LABELS, USUALLY_WRONG, conclusion, estimand, telling
+from nestwise.compare.strategies import LOG_ODDS, USUALLY_WRONG, conclusion, estimand, label, telling
 from nestwise.figures.colours import ENGINE_NOTIONS, INK, MUTED, NOTIONS
 from nestwise.figures.drawing import Drawing, Wording, cannot, drawn, plain, span
 from nestwise.figures.dropout import dropout_curves, dropout_means
@@ -124,10 +125,7 @@ def strategy_forest(rows: pl.DataFrame, wording: Wording) -> Drawing:
 
 
 def _label(row: Mapping[str, Any], *, engines: bool) -> str:
-    text = LABELS[row["strategy"]]
-    if row["delta"] is not None:
-        text += f" by {row['delta']:g}"
-    return f"{text} ({row['engine']})" if engines else text
+    return f"{label(row)} ({row['engine']})" if engines else label(row)
 
 
 def _forest_caption(rows: pl.DataFrame) -> str:
@@ -168,37 +166,44 @@ def tipping_point(rows: pl.DataFrame, wording: Wording) -> Drawing:
     tip = tipping(shown)
     if tip is not None:
         axes.axvline(tip, color=INK, linewidth=0.8, linestyle=":")
-    unit = wording.unit(wording.outcome)
-    axes.set_xlabel("shift of the imputed outcomes" + (f" ({unit})" if unit else ""))
+    odds = shown["delta_scale"][0] == LOG_ODDS
+    unit = "in log-odds" if odds else wording.unit(wording.outcome)
+    axes.set_xlabel(f"shift of the imputed outcomes{f' ({unit})' if unit else ''}")
     axes.set_ylabel(plain(str(shown["term"][0]), 46))
     quiet(axes, "y")
     alt = "A line with a band: the estimate and its interval against the shift of the imputed outcomes."
-    kept = ["delta", "estimate", "std_error", "lower", "upper", "p_value"]
+    kept = ["delta", "delta_scale", "estimate", "std_error", "lower", "upper", "p_value"]
     return Drawing("tipping_point", figure, tipping_words(shown, unit), alt, shown.select(kept))
 
 
 def tipping(rows: pl.DataFrame) -> float | None:
-    """The shift at which an end of the interval crosses zero, between the shifts tried; None if it does not.
+    """The smallest shift at which an end of the interval crosses zero; None if none does between those tried.
 
     Parameters
     ----------
     rows : DataFrame
         Rows `delta` of one estimand, in the order of the shifts.
     """
-    for end in ("lower", "upper"):
-        pairs = list(zip(rows["delta"].to_list(), rows[end].to_list(), strict=True))
-        for (before, low), (after, high) in pairwise(pairs):
-            if low is not None and high is not None and low * high < 0:
-                return float(before + (after - before) * low / (low - high))
-    return None
+    places = [
+        before + (after - before) * low / (low - high)
+        for end in ("lower", "upper")
+        for (before, low), (after, high) in pairwise(
+            zip(rows["delta"].to_list(), rows[end].to_list(), strict=True)
+        )
+        if low is not None and high is not None and low * high < 0
+    ]
+    return min(places, key=abs, default=None)
 
 
 def tipping_words(rows: pl.DataFrame, unit: str | None) -> str:
-    """What the grid of shifts says, in a sentence or two."""
+    """What the grid of shifts says, in a sentence or two; shifts of log-odds as odds ratios too."""
     first, last = rows.row(0, named=True), rows.row(-1, named=True)
-    amount = f" {unit}" if unit else ""
+    odds = first["delta_scale"] == LOG_ODDS
+    what = "the log-odds of the imputed outcomes" if odds else "the imputed outcomes"
+    amount = f" {unit}" if unit and not odds else ""
+    ratios = f" (odds ratios of {_ratio(first['delta'])} to {_ratio(last['delta'])})" if odds else ""
     text = (
-        f"With the imputed outcomes shifted by {say(first['delta'])} to {say(last['delta'])}{amount}, "
+        f"With {what} shifted by {say(first['delta'])} to {say(last['delta'])}{amount}{ratios}, "
         f"the estimate goes from {say(first['estimate'])} (interval "
         f"{interval(first['lower'], first['upper'], first['std_error'])}, p {p_value(first['p_value'])}) to "
         f"{say(last['estimate'])} ({interval(last['lower'], last['upper'], last['std_error'])}). "
@@ -206,7 +211,13 @@ def tipping_words(rows: pl.DataFrame, unit: str | None) -> str:
     tip = tipping(rows)
     if tip is None:
         return text + "The conclusion does not tip inside this range."
+    ratio = f" (an odds ratio of {_ratio(tip)})" if odds else ""
     return (
-        text
-        + f"The conclusion tips at a shift of about {say(tip, 2)}{amount}: judge whether that is plausible."
+        text + f"The conclusion tips at a shift of about {say(tip, 2)}{amount}{ratio}: judge whether that is "
+        "plausible."
     )
+
+
+def _ratio(shift: float) -> str:
+    """The odds ratio of a shift of the log-odds; beyond e^700 a float has no name for it."""
+    return say(exp(min(shift, 700.0)), 2)

@@ -47,10 +47,13 @@ class Chain:
         Values of the missing units of each incomplete variable at the last sweep, on its own scale.
     traces : ndarray (iterations, variables, 4)
         `TRACED` of each incomplete variable after each sweep; group_sd is 0 where there are no groups.
+    margins : ndarray (r, K - 1) or None
+        Of the outcome at the last sweep, if it is binary or ordinal and drawn so (`latent.margins`).
     """
 
     draws: Mapping[str, FloatArray]
     traces: FloatArray
+    margins: FloatArray | None = None
 
 
 def method_of(variable: Variable) -> str:
@@ -203,7 +206,8 @@ def run_chain(
             traces[sweep, place] = (
                 draws[name].mean(), draws[name].std(), *conditional.spreads(data.scales[name][1])
             )  # fmt: skip
-    return Chain(draws, traces)
+    outcome = [each for each in conditionals if each.target.variable.name == incomplete.outcome]
+    return Chain(draws, traces, outcome[0].margins if outcome else None)
 
 
 def completed(units: Units, variable: Variable, drawn: FloatArray) -> FloatArray:

@@ -94,11 +94,15 @@ def linear_predictor(
 
 
 class Conditional:
-    """The draws of one variable in one chain: its target, and where its Gibbs samplers stand."""
+    """The draws of one variable in one chain: its target, and where its Gibbs samplers stand.
+
+    `margins` (r, K - 1) are those of the last draw of a binary or ordinal variable (`latent.margins`).
+    """
 
     def __init__(self, target: Target, rng: np.random.Generator) -> None:
         self.target = target
         self.states: list[State] = []
+        self.margins: FloatArray | None = None
         self._rng = rng
 
     def draw(self, data: CompletedData, steps: int) -> FloatArray:
@@ -197,7 +201,8 @@ class Conditional:
         return np.asarray(drawn * scale[1] + scale[0])
 
     def _category(self, etas: list[FloatArray], _: tuple[FloatArray, float]) -> FloatArray:
-        return np.asarray(latent.categories(self._rng, self.states[0].cuts, etas[0]))
+        self.margins = latent.margins(self._rng, self.states[0].cuts, etas[0])
+        return latent.category(self.margins)
 
     def _nominal(self, etas: list[FloatArray], _: tuple[FloatArray, float]) -> FloatArray:
         """Successive choices: each category against all later ones."""

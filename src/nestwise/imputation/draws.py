@@ -16,6 +16,8 @@ from nestwise.storage import whole_file
 
 KNOWN = "known"
 """As the method of a filling: the value stands in another row of the group."""
+SHIFTED = "shifted"
+"""As the method of a filling: numbers that were drawn, and moved by a stated amount."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class Filling:
         On the variable's own scale, places of categories for ordinal and nominal ones.
     categories : tuple of str
         Their labels.
+    margins : ndarray (m, u, K - 1) or None
+        By how much, in log-odds, each drawn category clears the thresholds (`latent.margins`); of an outcome
+        whose draws can be shifted.
     """
 
     variable: str
@@ -46,6 +51,7 @@ class Filling:
     unit: IntArray
     values: FloatArray
     categories: tuple[str, ...] = ()
+    margins: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -111,8 +117,7 @@ def joined(parts: Sequence[Draws]) -> Draws:
     order = np.argsort(numbers)
     seeds = [seed for part in parts for seed in part.seeds]
     fillings = tuple(
-        replace(each, values=np.concatenate([part.fillings[place].values for part in parts])[order])
-        for place, each in enumerate(first.fillings)
+        _stacked([part.fillings[place] for part in parts], order) for place in range(len(first.fillings))
     )
     return replace(
         first,
@@ -124,12 +129,44 @@ def joined(parts: Sequence[Draws]) -> Draws:
     )
 
 
+def _stacked(parts: Sequence[Filling], order: IntArray) -> Filling:
+    """One variable's values from several jobs."""
+    margins = [each.margins for each in parts if each.margins is not None]
+    return replace(
+        parts[0],
+        values=np.concatenate([each.values for each in parts])[order],
+        margins=np.concatenate(margins)[order] if margins else None,
+    )
+
+
+def restricted(draws: Draws, rows: IntArray) -> Draws:
+    """The draws of some rows; a variable without a gap in them has no filling.
+
+    Parameters
+    ----------
+    draws : Draws
+        Of all rows.
+    rows : ndarray (r,)
+        Row numbers in the source.
+    """
+    kept = []
+    for each in draws.fillings:
+        here = np.isin(each.rows, rows)
+        used, unit = np.unique(each.unit[here], return_inverse=True)
+        if used.size:
+            margins = None if each.margins is None else each.margins[:, used]
+            part = replace(each, rows=each.rows[here], unit=unit.astype(np.int64), margins=margins)
+            kept.append(replace(part, values=each.values[:, used]))
+    return replace(draws, fillings=tuple(kept))
+
+
 def save_draws(draws: Draws, path: str | os.PathLike[str]) -> None:
     """Write draws as one file of arrays (npz)."""
     arrays = {
         f"{part}{place}": getattr(each, part)
         for place, each in enumerate(draws.fillings)
-        for part in ("rows", "unit", "values")
+        for part in ("rows", "unit", "values", "margins")
+        if getattr(each, part) is not None
     }
     content = {
         "study": draws.study,
@@ -172,6 +209,7 @@ def load_draws(path: str | os.PathLike[str]) -> Draws:
             arrays[f"unit{place}"],
             arrays[f"values{place}"],
             tuple(labels),
+            arrays.get(f"margins{place}"),
         )
         for place, (variable, kind, method, level, labels) in enumerate(content["fillings"])
     )

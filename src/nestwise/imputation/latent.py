@@ -1,4 +1,4 @@
-"""Compiled draws of the latent normal responses behind binary, ordinal and count variables.
+"""Draws of the latent normal responses behind binary, ordinal and count variables.
 
 Binary and ordinal variables are probit with data augmentation (Albert & Chib 1993): given the latent response
 every other draw is that of the normal mixed model, so the whole is exact Gibbs. mice's 2l.bin takes a normal
@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from scipy.special import log_ndtr
+
+from nestwise.arrays import FloatArray
 
 _compiled: Any = njit(cache=True, nogil=True, error_model="numpy")
 
@@ -92,16 +95,37 @@ def thresholds(rng, codes, cuts, eta, spread):  # type: ignore[no-untyped-def]
         cuts[:] = proposal
 
 
-@_compiled
-def categories(rng, cuts, eta):  # type: ignore[no-untyped-def]
-    """New categories (n,) given linear predictors."""
-    drawn = np.zeros(eta.shape[0])
-    for i in range(eta.shape[0]):
-        z = eta[i] + rng.standard_normal()
-        for cut in cuts:
-            if z > cut:
-                drawn[i] += 1.0
-    return drawn
+def log_odds(x: FloatArray) -> FloatArray:
+    """Log-odds of the standard normal probability of less than x, exact in both tails."""
+    return np.asarray(log_ndtr(x) - log_ndtr(-x))
+
+
+def margins(rng: np.random.Generator, cuts: FloatArray, eta: FloatArray) -> FloatArray:
+    """New categories by how far they clear each threshold, in log-odds.
+
+    Parameters
+    ----------
+    rng : Generator
+        One standard normal e is drawn for each linear predictor.
+    cuts : ndarray (K - 1,)
+        Thresholds.
+    eta : ndarray (r,)
+        Linear predictors.
+
+    Returns
+    -------
+    ndarray (r, K - 1)
+        ``logit P(Y > k) - logit u`` with ``u = Phi(-e)``, which is uniform: eta + e lies above threshold k
+        where it is positive, and the category is the number of those. With delta added to it, it is positive
+        with probability ``expit(logit P(Y > k) + delta)``: the same draw with its log-odds shifted.
+    """
+    e = rng.standard_normal(eta.size)
+    return log_odds(eta[:, None] - cuts) + log_odds(e)[:, None]
+
+
+def category(margin: FloatArray) -> FloatArray:
+    """Categories (...,) from margins (..., K - 1): the number of thresholds that are cleared."""
+    return np.asarray((margin > 0).sum(axis=-1), dtype=np.float64)
 
 
 @_compiled

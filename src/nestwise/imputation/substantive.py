@@ -47,6 +47,9 @@ def analysis_sources(incomplete: Incomplete) -> tuple[Source, ...]:
 class SubstantiveConditional:
     """The draws of one covariate in one chain: its own model, the analysis model, and where both stand."""
 
+    margins = None
+    """Only outcomes are shifted."""
+
     def __init__(
         self, incomplete: Incomplete, target: Target, data: CompletedData, rng: np.random.Generator
     ) -> None:

@@ -186,6 +186,7 @@ def _as_draws(
             each.variable,
             each.method,
             [chain.draws[each.variable.name] for chain in results.values()],
+            _margins(results) if each.variable.name == incomplete.outcome else None,
         )
         for each in targets
     ]
@@ -202,6 +203,12 @@ def _as_draws(
     )
 
 
+def _margins(results: Mapping[int, Chain]) -> FloatArray | None:
+    """Margins (m, u, K - 1) of the outcome; None where it was drawn without."""
+    found = [chain.margins for chain in results.values() if chain.margins is not None]
+    return np.array(found) if found else None
+
+
 def _too_many(failed: Sequence[tuple[int, str]], wanted: int, name: str) -> Problem:
     return Problem(
         f"{len(failed)} of {wanted} imputations could not be drawn; the first: {failed[0][1].rstrip('.')}",
@@ -210,7 +217,13 @@ def _too_many(failed: Sequence[tuple[int, str]], wanted: int, name: str) -> Prob
     )
 
 
-def filling(incomplete: Incomplete, variable: Variable, method: str, drawn: Sequence[FloatArray]) -> Filling:
+def filling(
+    incomplete: Incomplete,
+    variable: Variable,
+    method: str,
+    drawn: Sequence[FloatArray],
+    margins: FloatArray | None = None,
+) -> Filling:
     """The drawn values of one variable with the rows they belong to.
 
     Parameters
@@ -223,6 +236,8 @@ def filling(incomplete: Incomplete, variable: Variable, method: str, drawn: Sequ
         How they were drawn.
     drawn : sequence of ndarray (u,)
         Of each imputation, the values of the missing units (rows, or groups) in increasing order.
+    margins : ndarray (m, u, K - 1), optional
+        See `Filling`.
     """
     assert incomplete.rows is not None, "the record was made from a data set"
     gaps = np.flatnonzero(variable.missing)
@@ -241,6 +256,7 @@ def filling(incomplete: Incomplete, variable: Variable, method: str, drawn: Sequ
         unit,
         values,
         variable.categories,
+        margins,
     )
 
 

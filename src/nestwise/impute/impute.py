@@ -11,7 +11,7 @@ import polars as pl
 from nestwise.data.dataset import ROW, Dataset
 from nestwise.data.derive import derive
 from nestwise.errors import Problem, Refusal
-from nestwise.imputation.draws import KNOWN, Draws, Filling
+from nestwise.imputation.draws import KNOWN, SHIFTED, Draws, Filling
 
 WHOLE = ("count", "matching", KNOWN)
 """Methods whose values are those of the column's own type."""
@@ -21,8 +21,8 @@ def impute(dataset: Dataset, draws: Draws, k: int) -> Dataset:
     """The data set with its gaps filled by imputation k.
 
     Derived variables (means of groups, deviations, centring, scaling) are computed again on the completed
-    data; categories have their labels. A whole number that was drawn from a normal distribution is not
-    rounded: its column becomes continuous.
+    data; categories have their labels. A whole number that was drawn from a normal distribution, or shifted,
+    is not rounded: its column becomes continuous.
 
     Parameters
     ----------
@@ -56,9 +56,11 @@ def impute(dataset: Dataset, draws: Draws, k: int) -> Dataset:
     for name in dict.fromkeys(each.variable for each in draws.fillings):
         own = [each for each in draws.fillings if each.variable == name]
         rounded = all(each.method in WHOLE for each in own) or not schema[name].is_integer()
-        dtype = schema[name] if rounded or own[0].kind != "count" else pl.Float64()
+        moved = any(each.method == SHIFTED for each in own)
+        fractional = moved or (own[0].kind == "count" and not rounded)
+        dtype = pl.Float64() if fractional else schema[name]
         frame = _filled(frame, own, place, dtype)
-        if dtype != schema[name] and name in variables:
+        if fractional and name in variables:
             variables[name] = replace(variables[name], type="continuous")
     names = list(schema)
     derived = [each.as_ for each in dataset.derivations]

@@ -7,13 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from nestwise.arrays import IntArray
 from nestwise.data.dataset import ROW, Dataset
 from nestwise.errors import NestwiseError, Problem, Refusal
 from nestwise.missing.complete import with_rows
+from nestwise.missing.patterns import attendance
 from nestwise.missing.schedule import Schedule, schedule
 
 
 def all_visits(dataset: Dataset, visit: str | None = None) -> Dataset:
+    """The study with a row for each absent visit: the first part of `planned_visits`."""
+    return planned_visits(dataset, visit)[0]
+
+
+def planned_visits(dataset: Dataset, visit: str | None = None) -> tuple[Dataset, Schedule | None]:
     """The study with a row for each absent visit; what is constant inside a subject is known there.
 
     Parameters
@@ -25,10 +32,13 @@ def all_visits(dataset: Dataset, visit: str | None = None) -> Dataset:
 
     Returns
     -------
-    Dataset
+    dataset : Dataset
         Absent visits are numbered on from the last row and stand at the median time of the visit; whatever
         varies from visit to visit is missing in them. Without time, or where visits are no schedule, the
         data as they are.
+    schedule : Schedule or None
+        Of all these rows; `None` without one. The visits are those of the data: at median times in between,
+        they could not be found again where times vary from subject to subject.
 
     Raises
     ------
@@ -38,14 +48,14 @@ def all_visits(dataset: Dataset, visit: str | None = None) -> Dataset:
     if visit is not None and visit not in dataset.frame.collect_schema():
         raise Refusal(Problem(f"there is no column {visit}", "the key missing.visit", "name another"))
     if dataset.time is None and visit is None:
-        return dataset
+        return dataset, None
     try:
         planned = schedule(dataset, visit=visit)
     except NestwiseError:
-        return dataset
+        return dataset, None
     full = rows_of_all_visits(dataset, planned, planned.by_visit)
     if not full[".absent"].any():
-        return dataset
+        return dataset, planned
     made = {each.as_ for each in dataset.derivations}
     never = {*planned.keys, *planned.by_visit, dataset.time, ROW, ".position", ".absent", *made}
     over = list(planned.keys)
@@ -61,7 +71,24 @@ def all_visits(dataset: Dataset, visit: str | None = None) -> Dataset:
         if bool((kinds[name] <= 1).all())
     ]
     order = dataset.frame.collect_schema().names()
-    return with_rows(dataset, full.with_columns(constants).sort(ROW).select(order).lazy())
+    whole = with_rows(dataset, full.with_columns(constants).sort(ROW).select(order).lazy())
+    return whole, schedule(whole, visit=planned.visit)
+
+
+def followed_rows(planned: Schedule, outcome: Sequence[str]) -> IntArray:
+    """Row numbers up to the last visit at which each subject's outcome was seen; none of who was never seen.
+
+    Parameters
+    ----------
+    planned : Schedule
+        From `planned_visits`, with a row for every visit.
+    outcome : sequence of str
+        Columns that are there where the outcome was seen.
+    """
+    last = attendance(planned.observed(outcome)).last
+    here = (planned.places >= 0) & (np.arange(planned.T) <= last[:, None])
+    rows: IntArray = planned.frame[ROW].to_numpy()[planned.places[here]].astype(np.int64)
+    return rows
 
 
 def rows_of_all_visits(dataset: Dataset, planned: Schedule, named: Sequence[str]) -> pl.DataFrame:

@@ -127,7 +127,8 @@ def _without_gaps(
     who = counted(n, planned.subject)
     if settings.gaps != "cut":
         what = f"{who} missed a visit and came back, and weights by drop-out need monotone patterns"
-        way_out = "impute those gaps first, set `gaps: cut` to leave out what follows a gap, or choose `mi`"
+        fill, cut = "`gaps: impute` to fill those gaps first", "`gaps: cut` to leave out what follows them"
+        way_out = f"set {fill}, {cut}, or choose `mi`"
         raise Refusal(Problem(what, WHERE, way_out))
     kept: BoolArray = np.logical_and.accumulate(seen, axis=1)
     lost = int(seen.sum() - kept.sum())

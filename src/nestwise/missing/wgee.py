@@ -215,6 +215,7 @@ def _record(
             "stabilised": settings.stabilised,
             "largest": None if np.isinf(settings.largest) else settings.largest,
             "gaps": settings.gaps,
+            "note": " ".join(rows.notes) or None,
             "by_visit": weights_table(rows.planned, rows.design.model, made, rows.seen).to_dicts(),
             **models,
         },

@@ -12,7 +12,9 @@ import polars as pl
 
 from nestwise.compare.context import CONTEXTUAL
 from nestwise.compare.engines import COMPARISON, compare_engines
+from nestwise.config.missing import REFERENCE_BASED
 from nestwise.config.study import Study
+from nestwise.config.treatments import treatments
 from nestwise.design.mathml import FixedShape, RandomShape, Shape, shape_from_record
 from nestwise.missing.saved import saved_description
 from nestwise.report.record import Picture, ReportRecord
@@ -102,6 +104,7 @@ def collect(
         else compare_engines(estimates, fits, records, order),
         records=records,
         imputed=_imputed(place, study),
+        treated=_treated(place, study),
         covariances=_covariances(place, fits, records),
         pictures=_pictures(place / "figures", order, study.report.main_model or order[-1]),
         provenance=dict(provenance or {}),
@@ -166,14 +169,26 @@ def _records(place: Path, fits: pl.DataFrame) -> dict[tuple[str, str], Mapping[s
 def _imputed(place: Path, study: Study) -> dict[tuple[str, str], Mapping[str, Any]]:
     """What stands beside the fits to imputed data: `imputation`, `pooling`, and `tests` of terms by D1."""
     found: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for model, engine in ((name, engine) for name in study.models for engine in study.models[name].engines):
-        folder = place / "strategies" / f"{model}.{engine}.mi"
-        record = _json(folder / "record.json")
-        if record.get("imputation"):
+    for each in treatments(study):  # `mi` comes before `wgee`, which may take its imputations
+        folder = place / "strategies" / f"{each.model}.{each.engine}.{each.label}"
+        record = _json(folder / "record.json") if each.strategy in ("mi", "wgee") else {}
+        if record.get("imputation") and (each.model, each.engine) not in found:
             path = folder / "tests.parquet"
             tests = pl.read_parquet(path, glob=False).to_dicts() if path.is_file() else []
-            found[model, engine] = record | {"tests": tests}
+            found[each.model, each.engine] = record | {"tests": tests}
     return found
+
+
+def _treated(place: Path, study: Study) -> dict[tuple[str, str, str], Mapping[str, Any]]:
+    """Weights for drop-out, and intercurrent events, of the fits that tell of them."""
+    found = {}
+    for each in treatments(study):
+        if each.strategy in ("wgee", *REFERENCE_BASED):
+            record = _json(place / "strategies" / f"{each.model}.{each.engine}.{each.label}" / "record.json")
+            found[each.model, each.engine, each.strategy] = {
+                key: record[key] for key in ("weights", "events") if record.get(key)
+            }
+    return {key: told for key, told in found.items() if told}
 
 
 def _shape(design: Mapping[str, Any]) -> Shape:

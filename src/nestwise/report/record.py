@@ -81,6 +81,8 @@ class ReportRecord:
         The JSON record of each fit.
     imputed : mapping of (model, engine) to mapping
         `imputation`, `pooling` and `tests` of each fit to imputed data.
+    treated : mapping of (model, engine, strategy) to mapping
+        `weights` and `events` of each fit under a strategy that has them.
     covariances : mapping of (model, engine) to mapping
         Covariance of the fixed effects by term and term, where the fit left it.
     pictures : tuple of Picture
@@ -113,6 +115,7 @@ class ReportRecord:
     sensitivity: pl.DataFrame = field(default_factory=lambda: empty(SENSITIVITY))
     missing: Description | None = None
     imputed: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    treated: Mapping[tuple[str, str, str], Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -3,8 +3,10 @@
 In reading order:
 
 - `treatment`: one model by one engine under one strategy.
+- `weighted`: weights for drop-out, gaps before it imputed if a study asks for it.
 - `gaps`: the gaps of a model drawn, as many times as its answers need.
 - `convergence`: how each variable was drawn and whether the chains agree, beside the fit.
 - `nested`: a model tested against the smaller ones it holds, over its imputations.
+- `events`: intercurrent events as the study file names them.
 - `borrowed`: outcomes after drop-out borrowed from a reference arm, or from the last visit.
 """

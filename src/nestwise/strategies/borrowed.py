@@ -7,8 +7,9 @@ covariates (`imputation.repeated`). What a subject who left would have shown fol
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -27,10 +28,11 @@ from nestwise.imputation.intercurrent import last_seen
 from nestwise.imputation.reference import Plan, complete
 from nestwise.imputation.repeated import RepeatedData, draw_repeated
 from nestwise.missing.schedule import Schedule, schedule
-from nestwise.missing.visits import all_visits
+from nestwise.missing.visits import planned_visits
 from nestwise.names import plural
 from nestwise.results import Fit, conform
 from nestwise.seeds import seed_for
+from nestwise.strategies.events import handled_events
 from nestwise.vocabulary import MEANS
 
 IMPUTATIONS = 50
@@ -53,9 +55,12 @@ class Borrowing:
     data : RepeatedData
         Outcomes, arms and baseline covariates of the subjects.
     plan : Plan
-        Visits before each subject left, and the strategy.
+        Visits before each subject's event, and what follows it.
     arms : tuple of str
         Labels, the reference at `plan.reference`.
+    events : mapping or None
+        What is told of the events (`strategies.events`); `None`: leaving is the only one.
+    warnings : tuple of str
     """
 
     dataset: Dataset
@@ -64,6 +69,8 @@ class Borrowing:
     data: RepeatedData
     plan: Plan
     arms: tuple[str, ...]
+    events: Mapping[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def borrowing(dataset: Dataset, model: Model, missing: Missing, strategy: str) -> Borrowing:
@@ -78,7 +85,7 @@ def borrowing(dataset: Dataset, model: Model, missing: Missing, strategy: str) -
         imputation model, by visit. The covariance of the visits is that of the model: one, or one an arm
         where its residuals have strata.
     missing : Missing
-        Arm and visits; without an arm all subjects have one mean and covariance.
+        Arm, visits and events; without an arm all subjects have one mean and covariance.
     strategy : str
         j2r, cir, cr, lmcf, or mar (missing at random).
 
@@ -95,8 +102,9 @@ def borrowing(dataset: Dataset, model: Model, missing: Missing, strategy: str) -
             f"{outcome} is {info.type if info else 'no variable'}, and outcomes are imputed as normal numbers"
         )
         raise Refusal(Problem(what, where, "use mi for this outcome"))
-    planned = all_visits(dataset, missing.visit)
-    table = schedule(planned, visit=missing.visit)
+    planned, table = planned_visits(dataset, missing.visit)
+    if table is None:  # the reason is the schedule's own
+        table = schedule(planned, visit=missing.visit)
     arms, codes = _arms(table, arm, where)
     terms = {name for term in formula.fixed for factor in term for name in names_in(factor)}
     apart = {outcome, arm.column if arm else None, dataset.time, *table.by_visit, *dataset.within}
@@ -104,8 +112,11 @@ def borrowing(dataset: Dataset, model: Model, missing: Missing, strategy: str) -
     Y = table.values(outcome)
     common = model.residual is None or model.residual.by is None
     data = RepeatedData(Y, codes, _columns(table, covariates, where), common)
-    plan = Plan(last_seen(Y), (strategy,) * table.N, 0)
-    return Borrowing(planned, table, outcome, data, plan, arms)
+    if missing.events is None or strategy == "mar":
+        plan = Plan(last_seen(Y), (strategy,) * table.N, 0)
+        return Borrowing(planned, table, outcome, data, plan, arms)
+    made = handled_events(dataset, table, data, missing.events, strategy)
+    return Borrowing(planned, table, outcome, made.data, made.plan, arms, made.record, made.warnings)
 
 
 def _arms(table: Schedule, arm: Arm | None, where: str) -> tuple[tuple[str, ...], IntArray]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nestwise.config.missing import REFERENCE_BASED, Missing
 from nestwise.config.study import Model
@@ -16,6 +15,11 @@ from nestwise.errors import Problem, Refusal
 from nestwise.missing.plan import plan_of
 from nestwise.results import Fit
 from nestwise.seeds import seed_for
+
+if TYPE_CHECKING:
+    from nestwise.imputation.shift import Shift
+    from nestwise.missing.schedule import Schedule
+    from nestwise.strategies.borrowed import Borrowing
 
 Path = str | os.PathLike[str]
 
@@ -102,11 +106,10 @@ def treat(
     )
     unfitted = unanswered(dataset, name, question.model, engine)
     fit = answered(unfitted, lambda _: TREATMENTS[question.strategy](question), dataset.variables)
-    shifted = {} if question.delta is None else {"delta": question.delta}
-    method = (
-        fit.method if question.delta is None or not fit.method else f"{fit.method}, delta {question.delta:g}"
-    )
-    return replace(fit, strategy=question.strategy, method=method, record=dict(fit.record) | shifted)
+    if question.delta is not None:
+        method = f"{fit.method}, delta {question.delta:g}" if fit.method else fit.method
+        fit = replace(fit, method=method, record=dict(fit.record) | {"delta": question.delta})
+    return replace(fit, strategy=question.strategy)
 
 
 def _compared(question: Question) -> Fit:
@@ -129,45 +132,38 @@ def _compared(question: Question) -> Fit:
 
 def _weighted(question: Question) -> Fit:
     """Estimating equations weighted by the inverse probability of being observed."""
-    from nestwise.missing.doubly_robust import fit_doubly_robust
-    from nestwise.missing.weights import WeightSettings
-    from nestwise.missing.wgee import fit_wgee
+    from nestwise.strategies.weighted import fit_weighted
 
-    given = question.missing.weights
-    settings = WeightSettings(
-        level=given.level,
-        predictors=given.predictors,
-        previous=given.previous,
-        stabilised=given.stabilised,
-        largest=inf if given.largest is None else given.largest,
-        gaps=given.gaps,
+    return fit_weighted(
+        question.dataset,
+        question.name,
+        question.model,
+        question.missing,
+        draws=question.draws,
+        level=question.level,
     )
-    fit = fit_doubly_robust if given.doubly_robust else fit_wgee
-    plan = plan_of(question.missing)
-    return fit(question.dataset, question.name, question.model, plan, settings, level=question.level)
 
 
 def _imputed(question: Question) -> Fit:
     """Multiple imputation: every completed data set analysed, the answers pooled."""
     from nestwise.imputation.draws import load_draws
+    from nestwise.imputation.shift import shifted
     from nestwise.impute.analyse import analyse
     from nestwise.impute.impute import imputations
     from nestwise.impute.pool import pool
-    from nestwise.missing.visits import all_visits
+    from nestwise.missing.visits import planned_visits
     from nestwise.strategies.convergence import with_imputation
     from nestwise.strategies.nested import against_smaller
 
     assert question.draws is not None, "the strategy takes imputations"
-    planned = all_visits(question.dataset, question.missing.visit)
+    planned, table = planned_visits(question.dataset, question.missing.visit)
     draws = load_draws(question.draws)
     if draws.failed and not draws.m:
         raise Refusal(Problem(draws.failed[0][1].rstrip("."), "", "choose another strategy"))
     numbers = draws.numbers[: question.missing.posteriors] if question.engine == "pymc" else draws.numbers
-    completed = imputations(planned, draws, numbers)
-    if question.delta is not None:
-        completed = _shifted(question, planned, completed)
+    shift = None if question.delta is None else _shift(question, planned, table)
     fits = analyse(
-        completed,
+        imputations(planned, draws if shift is None else shifted(draws, shift), numbers),
         question.name,
         question.model,
         question.engine,
@@ -176,6 +172,8 @@ def _imputed(question: Question) -> Fit:
         cores=question.cores,
     )
     fit = with_imputation(pool(fits, strategy=question.strategy, level=question.level), draws)
+    if shift is not None:
+        return replace(fit, record=dict(fit.record) | {"delta_scale": shift.scale})
     if not question.smaller:
         return fit
     again = imputations(planned, draws)
@@ -183,17 +181,16 @@ def _imputed(question: Question) -> Fit:
     return replace(fit, tests=(*fit.tests, *tests), warnings=(*fit.warnings, *notes))
 
 
-def _shifted(question: Question, planned: Dataset, completed: Iterator[Dataset]) -> Iterator[Dataset]:
+def _shift(question: Question, planned: Dataset, table: Schedule | None) -> Shift:
     from nestwise.formula.record import parse
-    from nestwise.imputation.shift import shift_of, shifted
-    from nestwise.missing.schedule import schedule
+    from nestwise.imputation.shift import shift_of
+    from nestwise.missing.visits import followed_rows
 
     assert question.delta is not None, "only shifts come here"
     outcome = parse(question.model.formula).outcome.columns[0]
-    followed = planned is not question.dataset
-    subject = schedule(planned, visit=question.missing.visit).subject if followed else None
+    followed = None if table is None else followed_rows(table, [outcome])
     arm = question.missing.arm if question.missing.delta_arms == "active" else None
-    return shifted(completed, shift_of(planned, outcome, question.delta, arm, subject))
+    return shift_of(planned, outcome, question.delta, arm, followed)
 
 
 def _borrowed(question: Question) -> Fit:
@@ -208,7 +205,7 @@ def _borrowed(question: Question) -> Fit:
         assert missing.arm is not None, "config.treatments asks for one"
         grid = ", ".join((found.table.visit, missing.arm.column))
         fit = by_jackknife(found, name, grid, question.level)
-        return replace(fit, engine=question.engine, formula=question.model.formula)
+        return _with_events(replace(fit, engine=question.engine, formula=question.model.formula), found)
     m = IMPUTATIONS if missing.imputations == "auto" else missing.imputations
     seed = seed_for(question.seed, question.dataset.study, name, "reference", question.strategy)
     fits = analyse(
@@ -220,7 +217,12 @@ def _borrowed(question: Question) -> Fit:
         level=question.level,
         cores=question.cores,
     )
-    return pool(fits, strategy=question.strategy, level=question.level)
+    return _with_events(pool(fits, strategy=question.strategy, level=question.level), found)
+
+
+def _with_events(fit: Fit, found: Borrowing) -> Fit:
+    events = {} if found.events is None else {"events": dict(found.events)}
+    return replace(fit, warnings=(*found.warnings, *fit.warnings), record=dict(fit.record) | events)
 
 
 def _unknown(question: Question) -> Fit:

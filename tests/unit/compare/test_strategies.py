@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from nestwise.compare.strategies import UNWEIGHTED, conclusion, estimand, sensitivity, telling
+from nestwise.compare.strategies import UNWEIGHTED, conclusion, estimand, label, sensitivity, telling
 from nestwise.results import conform
 from nestwise.vocabulary import ESTIMATES, FITS, MEANS
 
@@ -80,6 +80,18 @@ def test_missing_information_and_shifts_come_from_the_records():
     rows = table(estimates, [fit("observed"), fit("delta", method=method)], records=records)
     assert rows["delta"].to_list() == [None, 2.0]
     assert rows["fmi"].to_list() == [None, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("scale", "said"),
+    [("outcome", "imputed and shifted by -1.5"), ("log_odds", "imputed and shifted by -1.5 in log-odds")],
+)
+def test_a_shift_is_called_by_its_scale(scale, said):
+    method = "REML, 5 imputations, delta -1.5"
+    records = {("m", "lmm", "delta", method): {"delta": -1.5, "delta_scale": scale}}
+    estimates = [estimate("observed", 3.0), estimate("delta", 2.0, method=method)]
+    rows = table(estimates, [fit("observed"), fit("delta", method=method)], records=records).to_dicts()
+    assert [label(row) for row in rows] == ["all observed rows", said]
 
 
 def test_unweighted_estimating_equations_say_what_they_assume():

@@ -23,7 +23,7 @@ STUDY = {
 SHOWN = {"figures", "report"}
 READERS = {"design a", "fit a lmm", "fit a pymc", "fit a gee", "draw"}
 """What reads how a model is fitted, whatever the engine."""
-DRAWING = {"draw", "treat wgee", "treat delta"}
+DRAWING = {"draw", "treat wgee", "treat delta", "treat j2r"}
 """Strategies for missing data that draw random numbers."""
 
 
@@ -39,7 +39,7 @@ def _all(study: Study, seed: int = 1) -> dict[str, object]:
     shifts = study.missing.model_copy(update={"delta": study.missing.delta or (0.0, 1.0)})
     treated = study.model_copy(update={"missing": shifts})
     made["draw"] = sections.draw_section(study, "a", seed)
-    for label in ("wgee", "delta-1"):
+    for label in ("wgee", "delta-1", "j2r"):
         name = label.partition("-")[0]
         made[f"treat {name}"] = sections.treat_section(treated, "b", "lmm", label, seed)
     return made
@@ -72,10 +72,12 @@ def _edited(path: tuple[str, ...], value: object) -> Study:
         (("models", "b", "draws"), 2000, {"fit b pymc"} | SHOWN),
         (("missing",), {"strategies": ["observed", "mi"]}, SHOWN),
         (("missing",), {"strategies": ["wgee"]}, {"tables"} | SHOWN),
-        (("missing",), {"imputations": 7}, {"draw"} | SHOWN),
+        (("missing",), {"imputations": 7}, {"draw", "treat j2r"} | SHOWN),
         (("missing",), {"iterations": 7}, {"draw"} | SHOWN),
         (("missing",), {"imputation": "joint"}, {"draw"} | SHOWN),
         (("missing",), {"weights": {"largest": None}}, {"treat wgee"} | SHOWN),
+        (("missing",), {"inference": "jackknife"}, {"treat j2r"} | SHOWN),
+        (("missing",), {"events": {"column": "what"}}, {"validate", "treat j2r"} | SHOWN),
         (("missing",), {"delta": [0, 3]}, {"treat delta"} | SHOWN),
         (("missing",), {"delta_arms": "all"}, {"treat delta"} | SHOWN),
         (("groups", "school", "relation"), "K.csv", {"prepare"} | SHOWN),

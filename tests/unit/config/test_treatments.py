@@ -45,12 +45,18 @@ def test_one_posterior_or_more_than_there_are_imputations_is_refused(imputations
 def test_a_shift_is_a_fit_of_its_own():
     found = treatments(study(["delta"], ["lmm"], delta=[0, 2.5]))
     assert [each.label for each in found] == ["delta-0", "delta-1"]
-    assert {draws_kind(each.label) for each in found} == {"mi"}
+    given = study(["delta"], ["lmm"], delta=[0, 2.5])
+    assert {draws_kind(given, each.label) for each in found} == {"mi"}
 
 
 @pytest.mark.parametrize(("label", "kind"), [("mi", "mi"), ("cir", None), ("wgee", None), ("locf", None)])
 def test_imputations_that_a_treatment_takes(label, kind):
-    assert draws_kind(label) == kind
+    assert draws_kind(study([]), label) == kind
+
+
+@pytest.mark.parametrize(("gaps", "kind"), [("refuse", None), ("cut", None), ("impute", "mi")])
+def test_weights_take_imputations_only_where_gaps_are_imputed(gaps, kind):
+    assert draws_kind(study(["wgee"], weights={"gaps": gaps}), "wgee") == kind
 
 
 def test_a_model_may_have_strategies_of_its_own():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import expit, logit, ndtr
 
 from nestwise.imputation import latent
 
@@ -49,3 +50,23 @@ def test_log_rates_have_the_posterior_of_a_poisson_count():
     mean = (density * grid).sum()
     assert z.mean() == pytest.approx(mean, abs=0.04)
     assert z.std() == pytest.approx(np.sqrt((density * (grid - mean) ** 2).sum()), rel=0.05)
+
+
+def test_margins_are_draws_of_the_latent_normal():
+    """The category is where eta + e falls among the thresholds, the tails included."""
+    cuts = np.array([0.0, 0.8, 1.5])
+    eta = np.concatenate([np.random.default_rng(6).normal(0, 2, 5000), [-60.0, -9.0, 9.0, 60.0]])
+    drawn = latent.category(latent.margins(np.random.default_rng(7), cuts, eta))
+    z = eta + np.random.default_rng(7).standard_normal(eta.size)
+    np.testing.assert_array_equal(drawn, np.digitize(z, cuts))
+
+
+@pytest.mark.parametrize("delta", [-2.5, -0.5, 0.0, 1.0])
+def test_shifted_margins_have_shifted_log_odds(delta):
+    """P(Y > k) becomes expit(logit P(Y > k) + delta): brute force, within 4 standard errors."""
+    cuts, eta, n = np.array([0.0, 0.7, 1.6]), 0.4, 100_000
+    drawn = latent.category(latent.margins(np.random.default_rng(8), cuts, np.full(n, eta)) + delta)
+    for k, cut in enumerate(cuts):
+        expected = expit(logit(ndtr(eta - cut)) + delta)
+        error = np.sqrt(expected * (1 - expected) / n)
+        assert abs((drawn > k).mean() - expected) < 4 * error

@@ -182,7 +182,9 @@ def test_intermittent_gaps_are_refused_with_a_way_out_or_cut(trial, model):
         pl.col("t") == 1
     )
     dataset = replace(dataset, frame=frame.filter(~gap).lazy())
-    with pytest.raises(Refusal, match=r"1 id missed a visit and came back.*impute those gaps first"):
+    with pytest.raises(
+        Refusal, match=r"1 id missed a visit and came back.*`gaps: impute` to fill those gaps first"
+    ):
         fit_wgee(dataset, "m", model(), PLAN)
     cut = fit_wgee(dataset, "m", model(), PLAN, WeightSettings(gaps="cut"))
     assert cut.n_obs == frame.height - 3

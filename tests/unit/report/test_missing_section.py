@@ -49,10 +49,10 @@ def imputed(m=20, variables=(VARIABLE,), terms=(TERM,), tests=(D1,), failed=()):
 
 @pytest.fixture
 def section(record):
-    def build(told=None, rows=ROWS):
+    def build(told=None, rows=ROWS, treated=None):
         table = conform(pl.DataFrame(list(rows), infer_schema_length=None), SENSITIVITY)
         found = {} if told is None else {("intercepts", "lmm"): told}
-        made = replace(record, sensitivity=table, imputed=found)
+        made = replace(record, sensitivity=table, imputed=found, treated=treated or {})
         return missing_section(made), render(made)
 
     return build
@@ -123,6 +123,67 @@ def test_terms_are_tested_by_d1(section):
     assert lines == [["`x`", "4.20", "2.00", "31.5", "0.024"]]
     without = section(imputed(tests=()))[0]
     assert not [b for b in without.blocks if getattr(b, "caption", "").startswith("All columns")]
+
+
+def test_smaller_models_stand_in_a_table_of_their_own(section):
+    row = {
+        "test": "model",
+        "term": HOSTILE,
+        "statistic": 4.2,
+        "df_num": 3.0,
+        "df_den": None,
+        "p_value": 0.006,
+    }
+    rows = [row | {"reference": f"F, {name}, an upper bound because"} for name in ("D3 of A", "D4 of B")]
+    lines, table = table_of(section(imputed(tests=rows))[0], "Against the smaller models")
+    assert [line[1:3] for line in lines] == [["D3 of A", "4.20"], ["D4 of B", "4.20"]]
+    assert "upper bounds" in table.note
+
+
+def weights(**more):
+    visit = {"visit": f"1 {HOSTILE}", "n": 60, "mean": 1.004, "sd": None, "smallest": 0.5, "largest": 2.25,
+             "effective": 57.6, "truncated": 3}  # fmt: skip
+    told = {"level": "visit", "stabilised": True, "largest": 10.0, "gaps": "impute", "imputations": 20}
+    return told | {"note": f"2 ids missed a visit {HOSTILE}.", "by_visit": [visit]} | more
+
+
+def events(strategy):
+    def kind(name, subjects, way, listed, aside):
+        return {"kind": name, "subjects": subjects, "strategy": way, "listed": listed, "set_aside": aside}
+
+    kinds = [kind(f"death {HOSTILE}", 2, "composite", True, 4), kind("moved", 1, strategy, False, 0)]
+    told = {"column": f"what {HOSTILE}", "subject": "id", "failure": 5.0, "left": 12, "later": 1}
+    return told | {"strategy": strategy, "kinds": kinds}
+
+
+def test_weights_are_shown_with_what_became_of_gaps(section):
+    found, page = section(treated={("intercepts", "gee", "wgee"): {"weights": weights()}})
+    lines, table = table_of(found, "Weights by visit")
+    assert lines == [[f"1 {HOSTILE}", "60", "1.00", "–", "0.50", "2.25", "58", "3"]]
+    assert "Means over 20 imputations" in table.note
+    assert "2 ids missed a visit" in said(found)
+    assert "stabilised weight" in said(found)
+    assert HOSTILE not in page
+
+
+def test_doubly_robust_equations_say_what_became_of_gaps_without_weights(section):
+    told = {"gaps": "impute", "note": "2 ids missed a visit.", "imputations": 20}
+    found, _ = section(treated={("intercepts", "gee", "wgee"): {"weights": told}})
+    assert "2 ids missed a visit." in said(found)
+
+
+def test_events_are_counted_with_what_was_done(section):
+    treated = {("intercepts", "lmm", name): {"events": events(name)} for name in ("j2r", "cir")}
+    found, page = section(treated=treated)
+    lines, _ = table_of(found, "Intercurrent events")
+    each = "imputed as each strategy says: jump to reference, copy increments in reference"
+    assert lines == [
+        [f"`death {HOSTILE}`", "2", "outcomes after it count as 5.00", "4"],
+        ["`moved`", "1", each, "0"],
+        ["left without an event", "12", each, "–"],
+    ]
+    assert "1 id had several events" in said(found)
+    assert HOSTILE not in page
 
 
 def test_hostile_names_are_text(section):

@@ -8,6 +8,7 @@ import pytest
 
 from nestwise.config import sections
 from nestwise.config.study import Study
+from nestwise.config.treatments import draws_kind
 from nestwise.data.dataset import Dataset, VariableInfo
 from nestwise.strategies.gaps import save_gaps
 from nestwise.strategies.treatment import treat
@@ -89,7 +90,7 @@ def answer(tmp_path_factory):
 
     def run(dataset, study, label, engine="lmm"):
         draws = []
-        if label.partition("-")[0] in ("mi", "delta"):
+        if draws_kind(study, label):
             section = sections.draw_section(study, "m", 3)
             key = (id(dataset), str(section))
             if key not in kept:

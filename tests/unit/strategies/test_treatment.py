@@ -86,11 +86,6 @@ def refused(fit, *words):
     assert "array" not in fit.reason
 
 
-def test_a_binary_outcome_is_not_shifted(trial, study_of, answer):
-    study = study_of({"formula": "y ~ x + arm * t + (1 | id)", "family": "binomial", "engines": ["glmm"]})
-    refused(answer(trial(binary=True), study, "delta-1", "glmm"), "binary")
-
-
 def test_a_binary_outcome_is_not_borrowed(trial, study_of, answer):
     study = study_of({"formula": "y ~ x + arm * t + (1 | id)", "family": "binomial", "engines": ["glmm"]})
     refused(answer(trial(binary=True), study, "j2r", "glmm"), "binary", "use mi")

@@ -2,6 +2,6 @@
 
 In the order of the page: `summary`, `data`, `validation`, `models`, `coefficients`, `pooling`, `variance`
 (`latent` where there is no residual variance), `shrinkage`, `inference`, `reconciliation`, `marginal`,
-`missing` (`imputation`: how gaps were drawn), `residuals`, `profiles`, `engines`, `diagnostics`,
-`sensitivity`, `fits`, `methods`, `glossary`.
+`missing` (`leaving`: weights and events; `imputation`: how gaps were drawn), `residuals`, `profiles`,
+`engines`, `diagnostics`, `sensitivity`, `fits`, `methods`, `glossary`.
 """

@@ -125,7 +125,7 @@ def _d1(fit: Row) -> list[Row]:
 
 
 def _against(fit: Row) -> list[Row]:
-    return [row for row in fit.get("tests", []) if row["test"] == "model"]
+    return [row for row in fit.get("tests", []) if row.get("test") == "model"]
 
 
 def _models(rows: Sequence[Row]) -> Table:

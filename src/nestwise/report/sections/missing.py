@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from nestwise.compare.strategies import LABELS, USUALLY_WRONG, conclusion, estimand, telling
+from nestwise.compare.strategies import LABELS, USUALLY_WRONG, conclusion, estimand, label, telling
 from nestwise.missing.record import Description
 from nestwise.names import several
 from nestwise.numbers import NOTHING, count, interval, p_value, percent, say, with_error
@@ -27,6 +27,7 @@ from nestwise.report.blocks import (
 )
 from nestwise.report.record import ReportRecord
 from nestwise.report.sections.imputation import imputation_blocks
+from nestwise.report.sections.leaving import leaving_blocks
 
 Row = Mapping[str, Any]
 MOST_TERMS = 30
@@ -198,6 +199,7 @@ def _one_model(record: ReportRecord, model: str, table: pl.DataFrame) -> list[Bl
     blocks += figures(record.pictures_of("strategy_forest", "tipping_point", model=model))
     blocks += _assumptions(table)
     blocks += _refusals(table)
+    blocks += leaving_blocks(record, model)
     others = table.filter(pl.col("estimate").is_not_null())
     if others.height:
         blocks.append(Fold("Every quantity under every strategy", tuple(_all_tables(others)), bulky=True))
@@ -219,9 +221,8 @@ def _strategy_table(rows: pl.DataFrame) -> Table:
 def _line(row: Row) -> tuple[Cell, ...]:
     estimate, error = with_error(row["estimate"], row["std_error"])
     wrong = row["strategy"] in USUALLY_WRONG
-    name = LABELS[row["strategy"]] + (f" by {row['delta']:g}" if row["delta"] is not None else "")
     return cells(
-        Cell(name, "quiet" if wrong else "", "a comparator, usually wrong" if wrong else ""),
+        Cell(label(row), "quiet" if wrong else "", "a comparator, usually wrong" if wrong else ""),
         f"{row['engine']}",
         estimate,
         error,
