@@ -13,6 +13,7 @@ from nestwise.data.derive import derive
 from nestwise.errors import Problem, Refusal
 from nestwise.imputation.draws import KNOWN, SHIFTED, Draws, Filling
 
+NUMBERS = ("continuous", "count")
 WHOLE = ("count", "matching", KNOWN)
 """Methods whose values are those of the column's own type."""
 
@@ -57,7 +58,7 @@ def impute(dataset: Dataset, draws: Draws, k: int) -> Dataset:
         own = [each for each in draws.fillings if each.variable == name]
         rounded = all(each.method in WHOLE for each in own) or not schema[name].is_integer()
         moved = any(each.method == SHIFTED for each in own)
-        fractional = moved or (own[0].kind == "count" and not rounded)
+        fractional = moved or (own[0].kind in NUMBERS and not rounded)
         dtype = pl.Float64() if fractional else schema[name]
         frame = _filled(frame, own, place, dtype)
         if fractional and name in variables:

@@ -9,7 +9,7 @@ from nestwise.data.dataset import Dataset, VariableInfo
 from nestwise.data.derive import derive
 from nestwise.design.build import build_design
 from nestwise.errors import DataError, Refusal
-from nestwise.impute.draw import Chains, draw, joined, load_draws, save_draws
+from nestwise.impute.draw import Chains, Draws, Filling, draw, joined, load_draws, save_draws
 from nestwise.impute.impute import imputations, impute
 
 MODEL = Model(formula="y ~ xw + xb + w + k + age + (1 | g)")
@@ -142,3 +142,16 @@ def test_too_many_failures_are_refused(dataset, monkeypatch):
     monkeypatch.setattr(module, "run_chain", fails)
     with pytest.raises(Refusal, match="2 of 2 imputations could not be drawn; the first: the model that"):
         draw(dataset, "m", MODEL, 2, 1, QUICK)
+
+
+@pytest.mark.parametrize("kind", ["continuous", "count"])
+def test_numbers_drawn_from_a_normal_are_not_cut_to_whole_ones(dataset, kind):
+    """`age` is whole; the visits of a trial are drawn at once and called continuous (rule 19)."""
+    rows = dataset.frame.filter(pl.col("age").is_null()).collect()[".row"].to_numpy()
+    values = np.linspace(20.3, 59.7, rows.size)[None]
+    gaps = Filling("age", kind, "repeated", None, rows, np.arange(rows.size), values)
+    nothing = np.zeros((1, 0, 0, 0))
+    made = impute(dataset, Draws("s", "m", (1,), (1,), (gaps,), (), nothing, ()), 1)
+    frame = made.frame.collect()
+    assert frame["age"].filter(frame[".row"].is_in(rows.tolist())).to_list() == values[0].tolist()
+    assert made.variables["age"].type == "continuous"
