@@ -72,6 +72,24 @@ def test_compiled_code_on_disk_calls_its_own_file_only(path):
             assert not {name for name in called if name.split(".")[0] in imported}, node.name
 
 
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_compiled_code_does_not_depend_on_what_was_compiled_before(path):
+    """numba gives a function without `fastmath` or `error_model` those of the caller that compiles it first.
+
+    The machine code, and the last digits of the results, would then depend on which study ran first.
+    """
+    calls = [
+        {keyword.arg for keyword in node.keywords}
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("njit")
+    ]
+    for option in ("fastmath", "error_model"):
+        stated = [
+            option in names or "inline" in names for names in calls
+        ]  # inlined code has no code of its own
+        assert all(stated) or not any(option in names for names in calls), option
+
+
 def test_names_of_files_say_what_they_hold():
     assert not [path for path in FILES if re.search(r"util|helper|misc|common", path.stem)]
 

@@ -3,7 +3,8 @@
 Rows are sorted by group, and arrays of rows stand on their sides, a variable's values one after the other:
 Y and E (r, n), X (p, n), Z (q, n). ``E = Y - X B - Z b`` is made in one pass over the rows, group by group;
 what a new B does to the sums follows from X'X, so that no second pass is needed. Small matrices are factored
-here in plain loops: calls of a library cost more than the work.
+here in plain loops: calls of a library cost more than the work. `fastmath` is said everywhere: a function
+that is silent takes it from the caller that compiles it first.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ ORDINAL, NOMINAL = 1, 2
 """Kinds of latent variables; binary ones, 0, need no case of their own."""
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=False)  # type: ignore[untyped-decorator]
 def _factor(A: FloatArray, L: FloatArray, k: int) -> None:  # pragma: no cover
     """Lower Cholesky factor of the leading (k, k) block of A."""
     for i in range(k):
@@ -32,7 +33,7 @@ def _factor(A: FloatArray, L: FloatArray, k: int) -> None:  # pragma: no cover
             L[i, j] = np.sqrt(total) if i == j else total / L[j, j]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=False)  # type: ignore[untyped-decorator]
 def bartlett(S: FloatArray, normals: FloatArray, roots: FloatArray) -> FloatArray:  # pragma: no cover
     """``(A^-1 C')' A^-1 C'`` with C the Cholesky factor of S (k, k).
 
@@ -56,7 +57,7 @@ def bartlett(S: FloatArray, normals: FloatArray, roots: FloatArray) -> FloatArra
     return found
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=False)  # type: ignore[untyped-decorator]
 def _draw(  # noqa: PLR0917
     L: FloatArray, h: FloatArray, x: FloatArray, k: int, normals: FloatArray, used: int
 ) -> int:  # pragma: no cover
@@ -105,7 +106,7 @@ def _less_fixed(  # noqa: PLR0917
             ZR[a, v] = total
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=False)  # type: ignore[untyped-decorator]
 def _equations(  # noqa: PLR0917
     K: FloatArray,
     h: FloatArray,
@@ -177,7 +178,7 @@ def effects(  # noqa: PLR0917
             EE[w, v] = EE[v, w]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=False)  # type: ignore[untyped-decorator]
 def fill(  # noqa: PLR0917
     Y: FloatArray,
     E: FloatArray,
@@ -228,7 +229,7 @@ def fill(  # noqa: PLR0917
                 E[gone[a], i] += x[a] - e[gone[a]]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=False)  # type: ignore[untyped-decorator]
 def truncated(low: float, high: float, rng: np.random.Generator) -> float:  # pragma: no cover
     """A standard normal draw between two limits (Robert 1995)."""
     if low > -high:
@@ -252,7 +253,7 @@ def truncated(low: float, high: float, rng: np.random.Generator) -> float:  # pr
                 return float(sign * x)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=False)  # type: ignore[untyped-decorator]
 def _given_others(e: FloatArray, precision: FloatArray, column: int) -> float:  # pragma: no cover
     """Mean of one residual of a row given the others; its variance is one over the precision's diagonal."""
     total = 0.0
@@ -262,7 +263,7 @@ def _given_others(e: FloatArray, precision: FloatArray, column: int) -> float:  
     return float(total / precision[column, column])
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=False)  # type: ignore[untyped-decorator]
 def cutpoints(  # noqa: PLR0917
     E: FloatArray,
     Y: FloatArray,
@@ -297,7 +298,7 @@ def cutpoints(  # noqa: PLR0917
             thresholds[v] = new
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=False)  # type: ignore[untyped-decorator]
 def latents(  # noqa: PLR0917
     E: FloatArray,
     Y: FloatArray,

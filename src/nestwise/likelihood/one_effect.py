@@ -243,7 +243,7 @@ def _through_modes(  # noqa: PLR0917
             mean[i, j] += rest
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(cache=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _gather(  # noqa: PLR0917
     kind: int, content: Content, bounds: IntArray, groups: IntArray, tile: FloatArray,
     constants: FloatArray,
@@ -268,7 +268,7 @@ def _gather(  # noqa: PLR0917
                 tile[0, i, j], tile[2, i, j], tile[3, i, j] = 1.0, sign * eta[first + i], sign * z[first + i]
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(cache=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def _scatter(  # noqa: PLR0917
     kind: int, tile: FloatArray, at: FloatArray, by_eta: FloatArray, bounds: IntArray, groups: IntArray,
     y: FloatArray, d: FloatArray, by_row: FloatArray,
@@ -286,7 +286,7 @@ def _scatter(  # noqa: PLR0917
             by_row[first + i] = sign * by_eta[i, j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=False)  # type: ignore[untyped-decorator]
 def integrate_groups(  # noqa: PLR0917
     kind: int, content: Content, L: float, bounds: IntArray, order: IntArray, start: FloatArray,
     x: FloatArray, log_weights: FloatArray,
