@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy import stats
+from scipy.special import gammaln
 
 from nestwise.bayes.unknown_cells import filled, with_known_groups
 from nestwise.bayes.unknowns import fit_unknowns, joint_model
@@ -53,6 +54,9 @@ def columns():
         "b": np.where(rng.random(g.size) < 0.2, np.nan, b),
     }
     return whole, lost
+
+
+_POISSON = model_of("k ~ x + w + (1 | g)", family="poisson")
 
 
 def joint(columns, formula, *gaps, **keys):
@@ -267,6 +271,55 @@ def test_a_binary_unknown_is_summed_out(columns):
     certain = np.log(density(np.nan_to_num(b.values)))[seen].sum()
     constant = y.size * np.log(2 * np.pi) / 2  # left out of the model
     assert found_at["y"] == pytest.approx(either + certain + constant, rel=1e-9)
+
+
+def test_a_poisson_outcome_at_drawn_values(columns):
+    whole, lost = columns
+    rng = np.random.default_rng(5)
+    k = rng.poisson(np.exp(0.4 + 0.1 * (whole["x"] - 25))).astype(float)
+    dataset, model = dataset_of(whole | {"x": lost["x"], "k": k}), _POISSON
+    found = joint_of(dataset, "m", model, incomplete_record(dataset, "m", model))
+    (x,) = found.unknowns
+    t, u = rng.normal(size=x.size), rng.normal(size=(15, 1))
+    beta, sd = np.array([0.2, 0.3, -0.4]), np.array([0.6])
+    values = {"beta": beta, "sd": sd, "unknown|x": t, "effects|g": u}
+    law = {"coefficients": np.array([0.1, 0.5]), "residual": 0.7, "between": 0.4}
+    found_at = _potentials(found, values | {f"model|x|{name}": value for name, value in law.items()})
+    in_formula = x.center + x.scale * np.where(x.place < 0, x.values, t[x.place])
+    eta = beta[0] + beta[1] * (in_formula - _center(found, "x")) / _scale(found, "x")
+    eta = eta + beta[2] * _standard(found, "w") + sd[0] * u[found.known.codes, 0]
+    rate = np.exp(found.units.y_center + found.units.y_scale * eta)
+    constant = gammaln(k + 1).sum()  # left out of the model
+    assert found_at["y"] == pytest.approx(stats.poisson(rate).logpmf(k).sum() + constant, rel=1e-9)
+
+
+def test_a_binary_unknown_of_groups_is_summed_out_over_the_rows_of_each(columns):
+    whole, _ = columns
+    codes = np.repeat(np.arange(15), 8)
+    own = np.array([0, 1, np.nan] * 5)
+    dataset, model = dataset_of(whole | {"b": own[codes]}), model_of("y ~ b + w + (1 | g)")
+    found = joint_of(dataset, "m", model, incomplete_record(dataset, "m", model))
+    assert (found.unknowns[0].level, found.unknowns[0].size) == ("g", 5)
+    rng = np.random.default_rng(6)
+    gamma, sigma, sd = rng.normal(size=1 + len(found.known.group_names)), 0.9, np.array([0.6])
+    beta, u = np.array([0.2, 0.3, -0.4]), rng.normal(size=(15, 1))
+    values = {"beta": beta, "sd": sd, "sigma": sigma, "effects|g": u, "model|b|coefficients": gamma}
+    found_at = _potentials(found, values)
+    chance = 1 / (1 + np.exp(-(gamma[0] + found.known.groups @ gamma[1:])))
+    law = stats.bernoulli(chance[~np.isnan(own)]).logpmf(own[~np.isnan(own)].astype(int)).sum()
+    assert found_at["law|b"] == pytest.approx(law, rel=1e-9)
+    y = (found.design.y - found.units.y_center) / found.units.y_scale
+
+    def of_groups(value):
+        mean = beta[0] + beta[1] * (value - _center(found, "b")) / _scale(found, "b")
+        mean = mean + beta[2] * _standard(found, "w") + sd[0] * u[codes, 0]
+        return np.bincount(codes, stats.norm(mean, sigma).logpdf(y))
+
+    either = np.logaddexp(np.log(1 - chance) + of_groups(0), np.log(chance) + of_groups(1))
+    certain = np.where(own == 1, of_groups(1), of_groups(0))
+    constant = y.size * np.log(2 * np.pi) / 2  # left out of the model
+    expected = np.where(np.isnan(own), either, certain).sum() + constant
+    assert found_at["y"] == pytest.approx(expected, rel=1e-9)
 
 
 def test_missing_outcomes_alone_leave_the_posterior_of_the_observed_rows(columns, monkeypatch):
