@@ -6,9 +6,13 @@ computed here apart from the package.
 
 Limits: bias below a tenth of the standard error, coverage between 93 and 97 %, each plus 3.5 Monte Carlo
 standard errors. The effect of the incomplete variable of groups is drawn toward zero by a fifth of its
-standard error where 28 of 40 groups have it, as much as by mice given the same data
-(`tests/reference/imputation_groups`): half of that is the t distribution of a variance drawn from so few, the
-rest that of coefficients. Random-effect SDs fall short by what restricted likelihood loses on all data.
+standard error where 28 of 40 groups have it; mice leaves as much of such an effect
+(`tests/reference/imputation_groups`). Half of it comes from drawing a variance, the rest from drawing
+coefficients from so few. Random-effect SDs fall short by what restricted likelihood loses on all data.
+
+Where subjects drop out, the slope of time is an eighth of a standard error below that of the likelihood: the
+posterior mean given the observed outcomes is there too, by the prior of the covariance of 40 intercepts and
+slopes, and pan's prior moves the same slope as far up.
 """
 
 from __future__ import annotations
