@@ -45,6 +45,7 @@ bench: env
 	  $(BIN)/python benchmarks/gee.py && echo && \
 	  $(BIN)/python benchmarks/impute.py && echo && \
 	  $(BIN)/python benchmarks/joint.py && echo && \
+	  $(BIN)/python benchmarks/recovery.py && echo && \
 	  $(BIN)/python benchmarks/memory.py && echo && \
 	  $(BIN)/python benchmarks/gallery.py; } > benchmarks/results.md.partial
 	mv benchmarks/results.md.partial benchmarks/results.md
