@@ -6,7 +6,7 @@ import pytest
 
 from nestwise.storage import read_json
 
-STRATEGIES = ["observed", "complete_case", "mi", "delta", "j2r"]
+STRATEGIES = ["observed", "complete_case", "mi", "wgee", "delta", "j2r"]
 STUDY = {
     "title": "A trial",
     "data": {"source": "clinics.csv"},
@@ -17,7 +17,7 @@ STUDY = {
         "arm": {"type": "categorical", "levels": ["usual", "new"]},
         "score": {"type": "continuous", "constant_within": "person"},
     },
-    "models": {"m": {"formula": "pain ~ age + arm * week + (1 | person)", "engines": ["lmm"]}},
+    "models": {"m": {"formula": "pain ~ age + arm * week + (1 | person)", "engines": ["lmm", "gee"]}},
     "missing": {
         "strategies": STRATEGIES,
         "arm": {"column": "arm", "reference": "usual"},
@@ -25,12 +25,14 @@ STUDY = {
         "imputation": "joint",
         "auxiliary": ["score"],
         "delta": [0, 1, 2],
+        "weights": {"gaps": "impute"},
+        "events": {"column": "event", "strategies": {"rescue": "hypothetical"}},
     },
 }
 
 
 def trial(folder):
-    """40 people in two arms, four weeks: who is in pain leaves; not all have a score that helps to impute."""
+    """40 people in two arms: who is in pain leaves; some miss a week or a score; some are rescued."""
     rng = np.random.default_rng(8)
     N, T = 40, 4
     arm, age, u, week = np.arange(N) % 2, rng.normal(size=N), rng.normal(size=N), np.arange(T)
@@ -38,10 +40,12 @@ def trial(folder):
     seen = np.ones((N, T), dtype=bool)
     for t in range(1, T):
         seen[:, t] = seen[:, t - 1] & (rng.random(N) < 1 / (1 + np.exp(pain[:, t - 1] - 2)))
+    seen[3::10, 2:] = [False, True]
     who, when = np.nonzero(seen)
     score = [None if k % 9 == 0 else age[k] + u[k] for k in who]
     columns = {"person": who, "arm": np.array(["usual", "new"])[arm[who]], "week": when, "age": age[who]}
-    columns |= {"score": score}
+    event = ["rescue" if k % 8 == 0 and week > 1 else None for k, week in zip(who, when, strict=True)]
+    columns |= {"score": score, "event": event}
     pl.DataFrame(columns | {"pain": pain[who, when]}, strict=False).write_csv(folder / "clinics.csv")
 
 
@@ -58,13 +62,27 @@ def run(tmp_path_factory, filled):
 def test_every_strategy_answers_in_one_table(run):
     table = run.read("sensitivity").filter(pl.col("term").str.contains("arm.*week"))
     found = dict(table.select(pl.col("strategy").unique(maintain_order=True), pl.lit(1)).iter_rows())
-    assert list(found) == STRATEGIES
+    assert set(found) == set(STRATEGIES)
     assert table["estimate"].null_count() == 0
-    assert table.filter(pl.col("strategy") == "delta")["delta"].to_list() == [0, 1, 2]
+    assert set(table.filter(pl.col("strategy") == "wgee")["engine"]) == {"gee"}
+    own = table.filter(pl.col("engine") == "lmm")
+    assert own.filter(pl.col("strategy") == "delta")["delta"].to_list() == [0, 1, 2]
     mi, none = (
-        table.filter(pl.col("strategy") == name).row(0, named=True)["estimate"] for name in ("mi", "delta")
+        own.filter(pl.col("strategy") == name).row(0, named=True)["estimate"] for name in ("mi", "delta")
     )
     assert mi == none
+
+
+def test_gaps_before_weights_and_events_are_told(run):
+    told = {
+        name: read_json(run.folder / "results" / "clinics" / "strategies" / name / "record.json")
+        for name in ("m.gee.wgee", "m.lmm.j2r")
+    }
+    assert told["m.gee.wgee"]["weights"]["gaps"] == "impute"
+    assert told["m.gee.wgee"]["pooling"]["used"] == 5
+    (rescue,) = told["m.lmm.j2r"]["events"]["kinds"]
+    assert (rescue["kind"], rescue["strategy"]) == ("rescue", "hypothetical")
+    assert rescue["set_aside"] > 0
 
 
 def test_the_page_shows_what_was_imputed_and_how(run):

@@ -9,6 +9,10 @@ import numpy as np
 from nestwise.arrays import FloatArray
 from nestwise.imputation.record import Incomplete, Variable
 
+ROUNDING = 1e-12
+"""Means of standardised values nearer to zero than this are zero: where all groups have the same times, what
+rounding leaves of their means would be a predictor of its own."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -70,7 +74,8 @@ class CompletedData:
         codes, sizes = self._codes[source.mean], self._sizes[source.mean]
         own = self.columns(Source(source.factors))
         means = [np.bincount(codes, weights=column)[codes] for column in own.T]
-        return np.column_stack(means) / sizes[codes][:, None]
+        made = np.column_stack(means) / sizes[codes][:, None]
+        return np.where(np.abs(made) > ROUNDING, made, 0.0)
 
 
 def scale_of(variable: Variable) -> tuple[FloatArray, float]:

@@ -56,6 +56,18 @@ def test_predictors_that_follow_from_others_are_left_out(made):
     assert record.data.X.shape[1] == 3  # 1, x and its group means
 
 
+def test_times_that_all_groups_share_have_means_that_predict_nothing(made):
+    """Their means are zero but for rounding, which differs with the order of the rows in a group."""
+    build, y, _, _, _ = made
+    rng = np.random.default_rng(8)
+    times = np.concatenate([rng.permutation([0.1, 1.3, 2.2, 3.7, 4.6]) for _ in range(12)])
+    scaled = (times - times.mean()) / times.std()
+    assert np.ptp(np.bincount(G, scaled)) > 0  # so they do not cancel exactly
+    record = joint_record(build(variable("y", y, [3]), variable("t", times)))
+    assert record.data.X.shape[1] == 2  # 1 and t
+    assert record.data.X2.shape[1] == 1
+
+
 def test_drawn_values_go_to_their_variables(made):
     build, y, x, _, w = made
     late = np.flatnonzero(np.isin(G, (2, 7)))
