@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from math import exp
 from typing import Any
 
 import polars as pl
+from matplotlib.axes import Axes
 
 from nestwise.compare.strategies import LOG_ODDS, USUALLY_WRONG, conclusion, estimand, label, telling
 from nestwise.figures.colours import ENGINE_NOTIONS, INK, MUTED, NOTIONS
@@ -97,9 +98,7 @@ def strategy_forest(rows: pl.DataFrame, wording: Wording) -> Drawing:
     listed = shown.to_dicts()[::-1]
     figure = new_figure(0.8 + 0.27 * len(listed))
     axes = figure.subplots()
-    reference = next((row for row in listed if row["strategy"] == "observed"), None)
-    if reference is not None and reference["lower"] is not None:
-        axes.axvspan(reference["lower"], reference["upper"], color=MUTED, alpha=0.1, linewidth=0)
+    _bands(axes, listed)
     for place, row in enumerate(listed):
         notion = ENGINE_NOTIONS.get(row["engine"], NOTIONS["marginal"])
         color = MUTED if row["strategy"] in USUALLY_WRONG else notion.color
@@ -124,6 +123,17 @@ def strategy_forest(rows: pl.DataFrame, wording: Wording) -> Drawing:
     return Drawing("strategy_forest", figure, _forest_caption(shown), alt, shown.select(kept))
 
 
+def _bands(axes: Axes, listed: Sequence[Mapping[str, Any]]) -> None:
+    """The interval from all observed rows behind the answers of its engine: others estimate other effects."""
+    for row in listed:
+        if row["strategy"] == "observed" and row["lower"] is not None:
+            own = [place for place, other in enumerate(listed) if other["engine"] == row["engine"]]
+            axes.fill_betweenx(
+                [min(own) - 0.5, max(own) + 0.5], row["lower"], row["upper"],
+                color=MUTED, alpha=0.1, linewidth=0,
+            )  # fmt: skip
+
+
 def _label(row: Mapping[str, Any], *, engines: bool) -> str:
     return f"{label(row)} ({row['engine']})" if engines else label(row)
 
@@ -132,8 +142,8 @@ def _forest_caption(rows: pl.DataFrame) -> str:
     first = rows.row(0, named=True)
     return (
         f"`{plain(first['term'], 60)}` under {rows.height} treatments of missing data, with "
-        f"{first['level']:.0%} intervals; the band is the interval from all observed rows, grey marks are "
-        f"comparators that are usually wrong. {conclusion(rows)}"
+        f"{first['level']:.0%} intervals; the band is the interval from all observed rows by the "
+        f"same engine, grey marks are comparators that are usually wrong. {conclusion(rows)}"
     )
 
 

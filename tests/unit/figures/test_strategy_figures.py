@@ -46,3 +46,14 @@ def test_shifts_beyond_any_float_are_still_drawn(wording):
 def test_a_forest_names_each_shift(wording, scale, said):
     drawing = strategy_forest(shifts(scale), wording)
     assert drawing.figure.axes[0].get_yticklabels()[0].get_text().endswith(said)
+
+
+def test_the_band_of_all_observed_rows_stands_behind_its_own_engine(wording):
+    """Estimating equations estimate another effect than a mixed model, whose interval is no yardstick."""
+    two = shifts("outcome", (0.0, 1.0)).with_columns(strategy=pl.Series(["observed", "delta"]))
+    answers = pl.concat([two.with_columns(engine=pl.lit(engine)) for engine in ("glmm", "gee")])
+    axes = strategy_forest(answers, wording).figure.axes[0]
+    bands = [made for made in axes.collections if made.get_alpha() == 0.1]
+    edges = [path.get_extents() for made in bands for path in made.get_paths()]
+    # from below: gee has the places 0 and 1, glmm 2 and 3
+    assert sorted((edge.y0, edge.y1) for edge in edges) == [(-0.5, 1.5), (1.5, 3.5)]
