@@ -19,7 +19,7 @@ run: env
 	@for report in results/*/report.html; do echo "Report: $$report"; done
 
 test: env-dev lint
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow and not cluster"
 
 test-slow: env-dev
 	$(BIN)/pytest

@@ -9,7 +9,7 @@ SOURCE = Path("src/nestwise")
 LAYERS = (
     {"arrays", "errors", "names", "numbers", "storage", "seeds", "environment", "vocabulary"},
     {"results", "provenance", "progress", "formula"},
-    {"config", "tables"},
+    {"config", "tables", "costs"},
     {"data"},
     {"design"},
     {"likelihood"},

@@ -21,6 +21,7 @@ rule tables:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
+        runtime=runtime(10, 0.1),
     params:
         section=section("tables"),
         code=fingerprint("nestwise.tables"),
@@ -46,6 +47,7 @@ rule diagnose:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
+        runtime=runtime(10, 0.2),
     params:
         section=section("diagnose"),
         code=fingerprint("nestwise.diagnose.saved"),
@@ -71,6 +73,7 @@ rule compare:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
+        runtime=runtime(10, 0.2),
     params:
         section=section("compare"),
         code=fingerprint("nestwise.compare.saved"),

@@ -25,6 +25,7 @@ rule figures:
     threads: 1
     resources:
         mem_mb=memory(2000, 20),
+        runtime=runtime(20, 0.2),
     params:
         section=section("figures", "seed"),
         code=fingerprint("nestwise.figures"),
@@ -61,6 +62,7 @@ rule report:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
+        runtime=runtime(10, 0.1),
     params:
         section=section("report", "seed"),
         code=fingerprint("nestwise.report"),
