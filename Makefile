@@ -69,7 +69,7 @@ pins: | $(filter .tools/bin/uv,$(UV))
 	for set in requirements requirements-dev; do \
 	  $(UV) pip compile --quiet --no-header --no-annotate \
 	    --upgrade envs/$$set.in --output-file envs/$$set.txt; done
-	$(BIN)/python -m nestwise.environment envs/requirements.txt envs/nestwise.yaml
+	$(BIN)/python -m nestwise.environment envs/requirements.txt envs
 
 schemas: env
 	$(BIN)/python -m nestwise.config.schema workflow/schemas

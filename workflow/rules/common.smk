@@ -7,18 +7,10 @@ from pathlib import Path
 
 from nestwise.config import sections
 from nestwise.config.load import load_run, load_studies
-from nestwise.costs.size import megabytes
 from nestwise.data.source import locate_all, locate_relations
 from nestwise.engines import ENGINES
 from nestwise.errors import NestwiseError
 from nestwise.provenance import fingerprint
-
-# One thread a job: the numerical libraries would otherwise take every core in every job. Each job on a
-# cluster reads this file again, so that it holds there too, whatever the submitting shell had set; libraries
-# that Snakemake knows get the threads of the rule.
-for _library in ("OMP", "OPENBLAS", "MKL", "NUMBA", "RAYON"):
-    os.environ[f"{_library}_NUM_THREADS"] = "1"
-os.environ["POLARS_MAX_THREADS"] = "1"
 
 
 def lasting(path):
@@ -91,25 +83,6 @@ def stacked(wildcards):
     """Tables in which every fit of a study is stacked."""
     names = ("estimates", "fits", "groups", "tests", "means", "influence", "profiles")
     return [f"{RUN.results}/{wildcards.study}/{name}.parquet" for name in names]
-
-
-# What a study's files come to as text, in MB: known before any job has run, so that a plan can be made.
-SIZES = {name: megabytes(SOURCES[name], *RELATIONS[name]) for name in STUDIES}
-
-
-def memory(floor, factor):
-    """Megabytes for a job: `factor` times the data of its study, at least `floor`; more at each attempt."""
-    return lambda wildcards, attempt: attempt * max(floor, int(factor * SIZES[wildcards.study]))
-
-
-def runtime(floor, factor):
-    """Minutes a job may take: `floor` and `factor` for each MB of data; more at each attempt."""
-    return lambda wildcards, attempt: attempt * (floor + int(factor * SIZES[wildcards.study]))
-
-
-def chains_at_once(wildcards):
-    """Cores for sampling: compiling takes most of the time unless the data are large."""
-    return 1 if SIZES[wildcards.study] < 20 else min(4, study_of(wildcards).models[wildcards.model].chains)
 
 
 def finished():
