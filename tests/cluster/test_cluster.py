@@ -59,10 +59,10 @@ def finish(run, place, local_tables):
 
 def test_a_killed_job_is_sent_again(slurm, place, local_tables):
     run = place.start(*THROUGH, env=slurm.environment)
-    _, script = caught("a fit", lambda: step(slurm, "fits_clinics"), run, place)
+    job, script = caught("a fit", lambda: step(slurm, "fits_clinics"), run, place)
     os.kill(script, signal.SIGKILL)
     log = finish(run, place, local_tables)
-    assert re.search(r"SLURM-job '\d+' failed, SLURM status is: 'FAILED'", log)
+    assert re.search(rf"nestwise: SLURM job {job['id']} ended on n\d as FAILED: it ended with an error", log)
     assert "Trying to restart job" in log
 
 
@@ -75,14 +75,16 @@ def test_jobs_of_a_dead_node_run_on_the_other(slurm, place, local_tables):
     finally:
         slurm.start_node(job["node"])
         wait_for("the node", lambda: slurm.node_is(job["node"], "IDLE"))
-    assert re.search(rf"SLURM-job '{job['id']}' failed due to a node failure", log)
+    assert f"nestwise: SLURM job {job['id']} ended on {job['node']} as NODE_FAIL: its node died." in log
 
 
 @pytest.mark.slow
 def test_a_job_over_its_memory_gets_more(slurm, place, local_tables):
     run = place.start(*THROUGH, "--set-resources", "fit:mem_mb=200*attempt", env=slurm.environment)
     log = finish(run, place, local_tables)
-    assert re.search(r"SLURM-job '\d+' failed, SLURM status is: '(OUT_OF_MEMORY|FAILED|CANCELLED)'", log)
+    assert re.search(
+        r"ended on n\d as OUT_OF_MEMORY: it took more memory than the 200M it had asked for", log
+    )
 
 
 @pytest.mark.slow
@@ -92,7 +94,7 @@ def test_a_job_past_its_time_gets_more(slurm, place, local_tables):
     _, script = caught("a fit", lambda: step(slurm, "fits_clinics"), run, place)
     os.kill(script, signal.SIGSTOP)
     log = finish(run, place, local_tables)
-    assert re.search(r"SLURM-job '\d+' failed, SLURM status is: 'TIMEOUT'", log)
+    assert re.search(r"as TIMEOUT: it took longer than the 00:01:00 it had asked for", log)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path("src/nestwise")
 LAYERS = (
-    {"arrays", "errors", "names", "numbers", "storage", "seeds", "environment", "vocabulary"},
+    {"arrays", "errors", "slurm", "names", "numbers", "storage", "seeds", "environment", "vocabulary"},
     {"results", "provenance", "progress", "formula"},
     {"config", "tables", "costs"},
     {"data"},

@@ -3,13 +3,8 @@ import fcntl
 import os
 import shutil
 import socket
-import sys
-import time
 from base64 import urlsafe_b64decode
 from pathlib import Path
-from subprocess import DEVNULL, run
-
-JOB_NAMES = "nestwise"  # jobs are called so on SLURM: slurm-jobname-prefix in profiles/slurm
 
 
 def forget_killed_run(state, planning):
@@ -54,30 +49,6 @@ def forget_killed_run(state, planning):
             f"{len(jobs)} of its jobs were cancelled on the cluster. This run does the rest"
         )
     return handle
-
-
-def say(sentence):
-    print(f"nestwise: {sentence}.", file=sys.stderr)
-
-
-def jobs_of_killed_run():
-    """Ids of our jobs that SLURM still holds for this folder: they outlive the run that sent them."""
-    if not shutil.which("squeue"):
-        return []
-    asked = ["squeue", "--me", "--noheader", "--format=%i|%j|%Z"]
-    told = run(asked, capture_output=True, text=True, stdin=DEVNULL)
-    rows = [line.split("|", 2) for line in told.stdout.splitlines() if line.count("|") >= 2]
-    here = {os.path.realpath(Path.cwd()), os.path.realpath(workflow.workdir_init)}
-    return [row[0] for row in rows if row[1].startswith(JOB_NAMES) and os.path.realpath(row[2]) in here]
-
-
-def stop(jobs, patience=60):
-    """Cancel jobs, and wait until they are gone: their outputs are removed next."""
-    if jobs:
-        run(["scancel", *jobs], stdin=DEVNULL)
-    until = time.monotonic() + patience
-    while set(jobs) & set(jobs_of_killed_run()) and time.monotonic() < until:
-        time.sleep(1)
 
 
 def begun_output(marker):

@@ -98,8 +98,9 @@ def read_benchmark(file: str, size: float) -> Measured | None:
     path = Path(file)
     if not file or not path.is_file():
         return None
-    head, *rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line)
+    lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line]
     try:
+        head, rows = lines[0], lines[1:]
         seconds = median(float(row[head.index("s")]) for row in rows)
         memory = max(float(row[head.index("max_rss")]) for row in rows)
     except (ValueError, IndexError):  # a run too short to be measured leaves NA or -
