@@ -6,9 +6,10 @@
 import sys
 from pathlib import Path
 
+from nestwise.costs.batches import batches
+
 DATA, SCRIPT = config["data"], str(Path(config["script"]).resolve())
-TOTAL, SIZE = int(config.get("refits", 2000)), int(config.get("batch", 500))
-BATCHES = [f"{first}-{min(first + SIZE, TOTAL)}" for first in range(0, TOTAL, SIZE)]
+BATCHES = batches(int(config.get("refits", 2000)), int(config.get("batch", 500)))
 
 
 rule whole:

@@ -53,15 +53,16 @@ def simulate(file: Path, rows: int) -> None:
 def replicate(file: Path, batch: str, target: Path) -> None:
     """The fit, then the refits of one batch, kept as JSON."""
     from nestwise.config.study import Model
+    from nestwise.costs.batches import numbers
     from nestwise.data.prepare import load_dataset
     from nestwise.design.build import build_design
     from nestwise.fit.bootstrap import replicate as refits
     from nestwise.fit.state import solve_lmm
 
-    first, last = map(int, batch.split("-"))
+    pieces = numbers(batch)
     design = build_design(load_dataset(file), "growth", Model(formula=FORMULA, engines=("lmm",)))
     state = solve_lmm(design)
-    draws = refits(design, state, SEED, first, last)
+    draws = refits(design, state, SEED, pieces.start - 1, pieces.stop - 1)  # sets are counted from 0
     told = {"beta": draws.beta.tolist(), "sigma": draws.sigma.tolist(), "seconds": draws.seconds}
     target.write_text(json.dumps(told | {"converged": int(draws.converged.sum())}))
 

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from daemons import descendants, processes, title, wait_for
@@ -34,6 +35,11 @@ def step(slurm, rule):
     return (job, scripts[0]) if scripts else None
 
 
+def environment(pid):
+    """Variables that a process was started with."""
+    return Path(f"/proc/{pid}/environ").read_text().rstrip("\0").split("\0")
+
+
 def caught(what, look, run, place):
     """What `look` finds in the end, while the run goes on."""
     found = []
@@ -58,9 +64,12 @@ def finish(run, place, local_tables):
 
 
 def test_a_killed_job_is_sent_again(slurm, place, local_tables):
-    run = place.start(*THROUGH, env=slurm.environment)
+    many = {"OMP_NUM_THREADS": "7", "NUMBA_NUM_THREADS": "7", "POLARS_MAX_THREADS": "7"}
+    run = place.start(*THROUGH, env=slurm.environment | many)
     job, script = caught("a fit", lambda: step(slurm, "fits_clinics"), run, place)
+    inside = dict(entry.split("=", 1) for entry in environment(script))
     os.kill(script, signal.SIGKILL)
+    assert {inside[name] for name in many} == {"1"}, "threads are those of the rule, not of the shell"
     log = finish(run, place, local_tables)
     assert re.search(rf"nestwise: SLURM job {job['id']} ended on n\d as FAILED: it ended with an error", log)
     assert "Trying to restart job" in log

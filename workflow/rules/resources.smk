@@ -32,12 +32,6 @@ def chains_at_once(wildcards):
     return 1 if SIZES[wildcards.study] < 20 else min(4, study_of(wildcards).models[wildcards.model].chains)
 
 
-# A batch pattern for work that is split, such as imputations: `batches(100, 20)` names five jobs of twenty.
-def batches(total, size):
-    """First and last number of each batch of at most `size`, numbered from 1, as `FIRST-LAST`."""
-    return [f"{first}-{min(first + size - 1, total)}" for first in range(1, total + 1, size)]
-
-
 # The package is installed into conda environments from here (envs/nestwise.post-deploy.sh).
 CHECKOUT = Path(str(workflow.current_basedir)).parents[1]
 os.environ["NESTWISE_SOURCE"] = str(CHECKOUT)
