@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from nestwise.arrays import FloatArray
 from nestwise.bayes.compile import Compiled
@@ -82,7 +83,6 @@ def sample(
     Run
     """
     import nutpie
-    from threadpoolctl import threadpool_limits
 
     settings = {"draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "seed": seed}
     log.info("sampling %d chains of %d + %d steps, acceptance %g", chains, tune, draws, target_accept)
