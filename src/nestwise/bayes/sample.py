@@ -85,6 +85,7 @@ def sample(
     import nutpie
 
     settings = {"draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "seed": seed}
+    told = {"progress_bar": False, "progress_callback": _say, "progress_rate": REPORT_EVERY}
     log.info("sampling %d chains of %d + %d steps, acceptance %g", chains, tune, draws, target_accept)
     began = perf_counter()
     with threadpool_limits(1):  # cores are for chains: each would start as many threads of its own
@@ -95,9 +96,7 @@ def sample(
             maxdepth=MAX_DEPTH,
             adaptation="low_rank",  # fixed effects of related columns (x and x^2) are correlated a posteriori
             save_warmup=False,
-            progress_bar=False,
-            progress_callback=_say,
-            progress_rate=REPORT_EVERY,
+            **told,
         )
     seconds, diverging = perf_counter() - began, tree.sample_stats["diverging"].values
     log.info("sampled in %.1f s, divergent transitions: %d", seconds, int(diverging.sum()))
