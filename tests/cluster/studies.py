@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import yaml
+from daemons import end_with_parent
 
 ROOT = Path(__file__).parents[2]
 PROFILE = ROOT / "workflow" / "profiles" / "slurm"
@@ -61,6 +62,7 @@ class Place:
                 stderr=subprocess.STDOUT,
                 text=True,
                 start_new_session=True,
+                preexec_fn=end_with_parent,  # noqa: PLW1509 (no threads here)
             )
 
     @property
