@@ -8,9 +8,8 @@ from nestwise.costs.size import megabytes
 # One thread a job: the numerical libraries would otherwise take every core in every job. Each job on a
 # cluster reads this file again, so that it holds there too, whatever the submitting shell had set; libraries
 # that Snakemake knows get the threads of the rule.
-for _library in ("OMP", "OPENBLAS", "MKL", "NUMBA", "RAYON"):
-    os.environ[f"{_library}_NUM_THREADS"] = "1"
-os.environ["POLARS_MAX_THREADS"] = "1"
+_libraries = ("OMP", "OPENBLAS", "MKL", "NUMBA", "RAYON")
+os.environ.update({f"{name}_NUM_THREADS": "1" for name in _libraries}, POLARS_MAX_THREADS="1")
 
 # What a study's files come to as text, in MB: known before any job has run, so that a plan can be made.
 SIZES = {name: megabytes(SOURCES[name], *RELATIONS[name]) for name in STUDIES}
@@ -34,7 +33,7 @@ def chains_at_once(wildcards):
 
 # The package is installed into conda environments from here (envs/nestwise.post-deploy.sh).
 CHECKOUT = Path(str(workflow.current_basedir)).parents[1]
-os.environ["NESTWISE_SOURCE"] = str(CHECKOUT)
+os.environ.update(NESTWISE_SOURCE=str(CHECKOUT))
 
 
 # `--sdm apptainer` runs every rule in this image; envs/nestwise.def says how it is built.
