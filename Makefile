@@ -23,7 +23,7 @@ plan: env
 	@$(BIN)/python workflow/plan.py $(ARGS)
 
 test: env-dev lint
-	$(BIN)/pytest -m "not slow and not cluster"
+	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow and not cluster"
 
 test-slow: env-dev
 	$(BIN)/pytest -m "not cluster"
@@ -51,6 +51,8 @@ bench: env
 	  $(BIN)/python benchmarks/glmm.py && echo && \
 	  $(BIN)/python benchmarks/inference.py && echo && \
 	  $(BIN)/python benchmarks/gee.py && echo && \
+	  $(BIN)/python benchmarks/impute.py && echo && \
+	  $(BIN)/python benchmarks/joint.py && echo && \
 	  $(BIN)/python benchmarks/memory.py && echo && \
 	  $(BIN)/python benchmarks/gallery.py; } > benchmarks/results.md.partial
 	mv benchmarks/results.md.partial benchmarks/results.md

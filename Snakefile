@@ -23,6 +23,7 @@ pathvars:
 include: "workflow/rules/ingest.smk"
 include: "workflow/rules/design.smk"
 include: "workflow/rules/fit.smk"
+include: "workflow/rules/missing.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/report.smk"
 

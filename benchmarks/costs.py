@@ -13,18 +13,25 @@ from statistics import median
 
 from machine import ROOT
 
-from nestwise.costs.plan import MEASURED, Measured, read_benchmark
+from nestwise.costs.plan import MEASURED, Measured, read_benchmark, step_name
 from nestwise.costs.size import megabytes
 
 SMALL = 0.1
 """MB of data below which jobs take what starting takes."""
-RULES = ("read", "validate", "prepare", "tables", "diagnose", "compare", "figures", "report")
 
 
 def step_of(benchmark: Path) -> str:
-    """The step that a benchmark file belongs to."""
-    words = benchmark.stem.split(".")
-    return words[0] if words[0] in RULES else "design" if words[-1] == "design" else f"fit.{words[-1]}"
+    """The step of a benchmark file: RULE, MODEL.design, MODEL.KIND.draws or MODEL.ENGINE[.STRATEGY]."""
+    match benchmark.stem.split("."):
+        case [rule]:
+            return rule
+        case [_, "design"]:
+            return "design"
+        case [_, _, "draws"]:
+            return "draw"
+        case [_, engine, *strategy]:
+            return step_name("fit", engine, *strategy)
+    raise ValueError(benchmark)
 
 
 def measured(data: Path, results: Path) -> list[tuple[str, Measured]]:

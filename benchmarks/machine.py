@@ -86,6 +86,11 @@ def seconds(value: float | None) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.3f}"
 
 
+def times(quotient: float) -> str:
+    """How many times as quick, to two digits or more, never in powers of ten."""
+    return f"{quotient:.0f}" if quotient >= 10 else f"{quotient:.2g}"
+
+
 def memory() -> str:
     """Memory of the machine in GB, where the system tells."""
     try:

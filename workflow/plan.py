@@ -12,7 +12,7 @@ from snakemake.cli import main as snakemake
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from nestwise.costs.plan import Planned, read_measured, rows, table
+from nestwise.costs.plan import Planned, read_measured, rows, step_name, table
 
 JOB = "JOB_INFO"  # the event that Snakemake logs for every job of a dry run
 
@@ -36,9 +36,9 @@ class Listener(logging.Filter):
 
 def planned(record, sizes):
     """A job as the package wants it."""
-    wildcards, engine = record.wildcards, record.wildcards.get("engine")
+    wildcards = record.wildcards
     return Planned(
-        step=f"fit.{engine}" if engine else record.rule_name,
+        step=step_name(record.rule_name, wildcards.get("engine"), wildcards.get("treatment")),
         study=wildcards["study"],
         size=sizes[wildcards["study"]],
         benchmark=str(record.benchmark or ""),

@@ -40,6 +40,7 @@ def fit_model(
     seed: int = 0,
     level: float = 0.95,
     cores: int = 1,
+    brief: bool = False,
 ) -> Fit:
     """Fit one model with one engine.
 
@@ -59,6 +60,8 @@ def fit_model(
         Coverage of the intervals.
     cores : int
         Chains sampled at once; the numbers do not depend on it.
+    brief : bool
+        Leave out what pooling does not use (profiles, influence, groups, ...) and record `term_of`.
 
     Returns
     -------
@@ -66,8 +69,20 @@ def fit_model(
         With status `refused` and the reason where the model or the data do not allow an answer,
         and `failed` where the engine broke. Nothing is raised.
     """
-    started = time.perf_counter()
-    unfitted = Fit(
+    unfitted = unanswered(dataset, name, model, engine)
+
+    def answer(told: Callable[[Fit], None]) -> Fit:
+        design = build_design(dataset, name, model)
+        told(replace(unfitted, **design.identity))
+        fit = _engine(engine, model, seed=seed, level=level, cores=cores, brief=brief)(design)
+        return _with_terms(fit, design) if brief else fit
+
+    return answered(unfitted, answer, dataset.variables)
+
+
+def unanswered(dataset: Dataset, name: str, model: Model, engine: str) -> Fit:
+    """A refused fit of which nothing is known yet but what was asked."""
+    return Fit(
         study=dataset.study,
         model=name,
         engine=engine,
@@ -78,18 +93,44 @@ def fit_model(
         n_obs=0,
         n_groups=0,
     )
+
+
+def answered(
+    unfitted: Fit, answer: Callable[[Callable[[Fit], None]], Fit], columns: Collection[str] = ()
+) -> Fit:
+    """The answer, or the reason why there is none.
+
+    Parameters
+    ----------
+    unfitted : Fit
+        What is returned, with status and reason, where there is no answer.
+    answer : callable
+        Fits; it is given a function that takes a better `unfitted` as soon as more is known of the fit.
+    columns : collection of str
+        Names that keep their case at the beginning of a sentence.
+
+    Returns
+    -------
+    Fit
+        With status `refused` after a `NestwiseError`, `failed` after any other error. Nothing is raised.
+    """
+    started, known = time.perf_counter(), [unfitted]
     try:
-        design = build_design(dataset, name, model)
-        unfitted = replace(unfitted, **design.identity)
-        fit = _engine(engine, model, seed=seed, level=level, cores=cores)(design)
+        fit = answer(known.append)
     except NestwiseError as error:
-        fit = replace(unfitted, reason=_sentences(error, model.formula, dataset.variables))
+        fit = replace(known[-1], reason=_sentences(error, unfitted.formula, columns))
     except Exception as error:
-        log.exception("%s by %s broke", name, engine)
+        log.exception("%s by %s broke", unfitted.model, unfitted.engine)
         what = f"{type(error).__name__}: {error}".rstrip(".")
         reason = f"The engine broke ({what}); the log of this fit has the details."
-        fit = replace(unfitted, status=Status.FAILED, reason=reason)
+        fit = replace(known[-1], status=Status.FAILED, reason=reason)
     return replace(fit, seconds=time.perf_counter() - started)
+
+
+def _with_terms(fit: Fit, design: Design) -> Fit:
+    """The fit with the term of the formula that each coefficient belongs to."""
+    term_of = dict(zip(design.names, design.term_of, strict=True))
+    return replace(fit, record={**fit.record, "term_of": term_of})
 
 
 def _sentences(error: NestwiseError, formula: str, columns: Collection[str]) -> str:
@@ -102,15 +143,19 @@ def _sentences(error: NestwiseError, formula: str, columns: Collection[str]) -> 
     return " ".join(said)
 
 
-def _engine(engine: str, model: Model, *, seed: int, level: float, cores: int) -> Callable[[Design], Fit]:
+def _engine(
+    engine: str, model: Model, *, seed: int, level: float, cores: int, brief: bool
+) -> Callable[[Design], Fit]:
     if engine not in ENGINES:
         way_out = f"use one of {several(tuple(ENGINES))}"
         return lambda design: _unavailable(design, engine, f"engine {engine}", way_out)
     module, function = ENGINES[engine]
     fit: Callable[..., Fit] = getattr(import_module(module), function)
     if engine == "lmm":
-        options = {"df": model.df, "robust": model.robust, "bootstrap": model.bootstrap}
-        return partial(fit, level=level, seed=seed, **options)
+        options = {"df": model.df, "robust": model.robust, "bootstrap": 0 if brief else model.bootstrap}
+        return partial(fit, level=level, seed=seed, brief=brief, **options)
+    if engine == "glmm":
+        return partial(fit, level=level, brief=brief)
     if engine == "gee":
         working = {"correlation": model.correlation, "lags": model.lags, "variance": model.variance}
         return partial(fit, level=level, **working)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -27,26 +27,32 @@ class Tables:
     profiles: pl.DataFrame
 
 
-def stack(folders: Sequence[str | os.PathLike[str]], strategies: Sequence[str] = ("observed",)) -> Tables:
-    """Stack saved fits, and answer for the strategies that were asked for and not fitted.
+def stack(
+    folders: Sequence[str | os.PathLike[str]], refused: Mapping[str, Mapping[str, str]] | None = None
+) -> Tables:
+    """Stack saved fits, and answer for the strategies that were asked for and lead to none.
 
     Parameters
     ----------
     folders : sequence of path-like
         As written by `results.save_fit`.
-    strategies : sequence of str
-        Strategies for missing data that the study asks for. Each that has no fit gets a refused
-        row for every model and engine.
+    refused : mapping, optional
+        Model -> strategy for missing data -> why no engine of the model can carry it out. Each becomes a
+        refused row of every engine of the model.
 
     Returns
     -------
     Tables
     """
     fits = gather(folders, "fits")
-    refused = [_refused(fits, strategy) for strategy in strategies if strategy not in fits["strategy"]]
+    rows = [
+        _refused(fits, model, strategy, reason)
+        for model, strategies in (refused or {}).items()
+        for strategy, reason in strategies.items()
+    ]
     return Tables(
         estimates=gather(folders, "estimates"),
-        fits=pl.concat([fits, *refused]),
+        fits=pl.concat([fits, *rows]),
         groups=gather(folders, "groups"),
         tests=gather(folders, "tests"),
         means=gather(folders, "means"),
@@ -55,9 +61,9 @@ def stack(folders: Sequence[str | os.PathLike[str]], strategies: Sequence[str] =
     )
 
 
-def _refused(fits: pl.DataFrame, strategy: str) -> pl.DataFrame:
-    reason = f"The strategy {strategy} is not part of this version; `observed` uses all observed rows."
-    rows = fits.select("study", "model", "engine", "method", "formula", "n_obs", "n_groups").with_columns(
+def _refused(fits: pl.DataFrame, model: str, strategy: str, reason: str) -> pl.DataFrame:
+    own = fits.filter((pl.col("model") == model) & (pl.col("strategy") == "observed"))
+    rows = own.select("study", "model", "engine", "method", "formula", "n_obs", "n_groups").with_columns(
         strategy=pl.lit(strategy), status=pl.lit(Status.REFUSED.value), reason=pl.lit(reason)
     )
     return conform(rows, FITS)

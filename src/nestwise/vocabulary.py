@@ -12,6 +12,8 @@ FEW_GROUPS = 40
 """Below this many groups, variances between them and cluster-robust errors are uncertain: an alarm."""
 INTERCEPT = "(Intercept)"
 """The intercept as every table names it, after lme4."""
+THRESHOLD = "threshold"
+"""Scale of the coefficients of a reconciliation that stand in place of an intercept."""
 
 ESTIMATES: Schema = {
     "study": pl.String,
@@ -187,10 +189,43 @@ RECONCILIATION: Schema = {
 }
 """Conditional and marginal effects side by side, one row a quantity.
 
-`kind`: coefficient (`scale` link), mean, difference, ratio (of standardised means, at time `x` and level
-`by`; `x` is null where the rows keep their times), reason (why they may disagree, `term` its name), refused.
+`kind`: coefficient (`scale` link, or threshold), mean, difference, ratio (of standardised means, at time `x`
+and level `by`; of an ordinal outcome, probabilities of lying above the value that ends `term`; `x` is null
+where the rows keep their times), reason (why they may disagree, `term` its name), refused.
 `conditional` is of a typical group, `integrated` the same averaged over the groups, `marginal` by estimating
 equations; `left` is marginal less integrated."""
+
+SENSITIVITY: Schema = {
+    "study": pl.String,
+    "model": pl.String,
+    "engine": pl.String,
+    "target": pl.String,
+    "kind": pl.String,
+    "group": pl.String,
+    "term": pl.String,
+    "scale": pl.String,
+    "strategy": pl.String,
+    "delta": pl.Float64,
+    "method": pl.String,
+    "estimate": pl.Float64,
+    "std_error": pl.Float64,
+    "df": pl.Float64,
+    "p_value": pl.Float64,
+    "lower": pl.Float64,
+    "upper": pl.Float64,
+    "level": pl.Float64,
+    "fmi": pl.Float64,
+    "n_obs": pl.Int64,
+    "n_groups": pl.Int64,
+    "status": pl.String,
+    "assumes": pl.String,
+    "verdict": pl.String,
+    "reason": pl.String,
+}
+"""The same estimand under every strategy for missing data, one row an estimand and strategy.
+
+`kind`: coefficient, contrast (a difference of marginal means), sd, icc. `verdict`: reference (the strategy
+`observed`), holds, moves (other side of zero, or zero enters or leaves the interval), not_compared."""
 
 PREDICTIONS: Schema = {
     "row": pl.Int64,

@@ -128,6 +128,9 @@ class Slurm:
         return os.environ | {
             "SLURM_CONF": str(self.folder / "slurm.conf"),
             "PATH": f"{self.folder / 'bin'}:{PATH}",
+            "SBATCH_OUTPUT": str(
+                self.folder / "job-%j.out"
+            ),  # a job sent without --output leaves nothing here
         }
 
     def command(self, *words: str) -> str:

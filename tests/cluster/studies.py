@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PROFILE = ROOT / "workflow" / "profiles" / "slurm"
 TABLES = (
     "estimates", "groups", "tests", "means", "influence", "profiles",
-    "checks", "comparison", "reconciliation",
+    "checks", "comparison", "reconciliation", "sensitivity",
 )  # fmt: skip
 STUDY = {
     "title": "Twelve clinics",
@@ -77,6 +77,12 @@ class Place:
     def study(self, name: str = "clinics") -> Path:
         """Folder of results."""
         return self.folder / "results" / name
+
+    def strays(self) -> list[Path]:
+        """Files of the cluster that lie among those of the person."""
+        return [
+            path for pattern in ("slurm-*", "*.out", "*.[eo][0-9]*") for path in self.folder.glob(pattern)
+        ]
 
     def tables(self) -> dict[str, str]:
         """Hash of every tidy table of every study; of `fits` without the seconds that each took."""

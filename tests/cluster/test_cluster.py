@@ -60,6 +60,7 @@ def finish(run, place, local_tables):
     assert run.wait(timeout=PATIENCE) == 0, place.log()
     assert place.tables() == local_tables
     assert not list((place.folder / "results").rglob("*.partial"))
+    assert not place.strays()
     return place.log()
 
 

@@ -15,6 +15,7 @@ def finish(place, slurm, *arguments):
     """The log of a run that must end well."""
     run = place.start(*arguments, *QUICK, env=slurm.environment)
     assert run.wait(timeout=PATIENCE) == 0, place.log()
+    assert not place.strays()
     return place.log()
 
 
@@ -41,6 +42,7 @@ def test_another_submit_command(slurm, place, local_tables):
         "--cluster-generic-cancel-cmd", "scancel", "--latency-wait", "10", env=slurm.environment,
     )  # fmt: skip
     assert run.wait(timeout=PATIENCE) == 0, place.log()
+    assert not place.strays()
     assert place.tables() == local_tables
 
 

@@ -84,7 +84,7 @@ def page(folder: Path, described, values) -> str:
             fits.append(results / f"fits/{name}.{engine}")
             save_fit(fit_model(dataset, name, model, engine, seed=1), fits[-1])
     tables = {table.name: str(results / f"{table.name}.parquet") for table in fields(Tables)}
-    save_tables(stack(fits, strategies=["observed"]), **tables)
+    save_tables(stack(fits), **tables)
     write_parquet(results / "comparison.parquet", compare_saved(fits))
     write_parquet(results / "checks.parquet", diagnose_saved(fits, designs, dataset))
     draw_all(gather_inputs(results, plan, dataset, 1), results / "figures")

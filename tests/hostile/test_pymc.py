@@ -28,7 +28,21 @@ HOSTILE = {
     },
     "group_also_fixed": {"study": model("y ~ g + (1 | g)"), "says": ["nothing is left to vary"]},
     "no_random_part": {"study": model("y ~ x")},
-    "binomial": {"columns": {"y": [k % 2 for k in range(N)]}, "study": model(family="binomial")},
+    "neither_0_nor_1": {"columns": {"y": [k % 3 for k in range(N)]}, "study": model(family="binomial")},
+    "below_zero": {"columns": {"y": [k - 1 for k in range(N)]}, "study": model(family="poisson")},
+    "part_of_a_count": {"columns": {"y": [k / 2 for k in range(N)]}, "study": model(family="poisson")},
+    "gamma_of_zero": {"columns": {"y": [float(k) for k in range(N)]}, "study": model(family="gamma")},
+    "without_successes": {"columns": {"y": [0] * N}, "study": model(family="binomial"), "says": ["y"]},
+    "single_trials": {
+        "columns": {"y": [k % 2 for k in range(N)], "g": [f"g{k}" for k in range(N)]},
+        "study": model(family="binomial"),
+        "says": ["single trial"],
+    },
+    "prior_of_no_dispersion": {
+        "columns": {"y": list(range(N))},
+        "study": model(family="poisson", priors={"size": {"distribution": "exponential", "scale": 1}}),
+        "says": ["size"],
+    },
     "prior_of_nothing": {
         "study": model(priors={"z": {"distribution": "normal", "scale": 1}}),
         "says": ["z"],
@@ -43,10 +57,10 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_pymc_refuses_before_it_samples(end, monkeypatch, name):
-    import nestwise.bayes.engine as engine
+    from nestwise.bayes import attempts
 
     def never(*_, **__):
         raise AssertionError("a model was compiled")
 
-    monkeypatch.setattr(engine, "compile_model", never)
+    monkeypatch.setattr(attempts, "compile_model", never)
     end({**HOSTILE[name], "engines": ("pymc",), "ends": ("stopped", "refused")})

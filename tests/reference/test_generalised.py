@@ -27,6 +27,8 @@ from nestwise.design.build import build_design
 from nestwise.fit.generalised import solution_of
 from nestwise.fit.glm import fit_glm
 from nestwise.fit.glmm import fit_glmm, rows_of
+from nestwise.fit.glmm_table import linear_predictors
+from nestwise.fit.latent import latent_rows
 from nestwise.fit.points import optimise_glmm
 from nestwise.results import Status
 
@@ -37,6 +39,7 @@ EXPECTED = {
     if "generalised" in (content := json.loads(path.read_text()))
 }
 FITS = [(case, name) for case, content in EXPECTED.items() for name in content["generalised"]]
+R2 = json.loads((HERE / "r2_generalised" / "expected.json").read_text())["sets"]
 FAMILIES = {"nbinom2": "negative_binomial", "Gamma": "gamma"}
 
 
@@ -178,3 +181,16 @@ def test_laplace_fails_on_toenail(design):
     assert table[1]["sd"][0] > 4.5
     assert table[5]["sd"][0] < 3.8
     assert max(table) > 25
+
+
+@pytest.mark.parametrize("name", R2)
+def test_r2(design, name):
+    """Nakagawa's R2 by performance, to 2e-5: both at the optimum of Laplace's approximation."""
+    said = R2[name]
+    made = design(said["case"], said["formula"], "binomial", said["link"])
+    rows = rows_of(made)
+    solution = solution_of(made, rows, optimise_glmm(rows, fit_glm(rows), (1,)))
+    fixed, _ = linear_predictors(made, solution)
+    found = {row.term: row.estimate for row in latent_rows(made, solution, fixed, None, 0.95)}
+    assert found["r2_marginal"] == pytest.approx(said["marginal"], abs=2e-5)
+    assert found["r2_conditional"] == pytest.approx(said["conditional"], abs=2e-5)

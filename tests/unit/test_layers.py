@@ -8,14 +8,18 @@ import pytest
 SOURCE = Path("src/nestwise")
 LAYERS = (
     {"arrays", "errors", "slurm", "names", "numbers", "storage", "seeds", "environment", "vocabulary"},
+    {"missing_vocabulary"},
     {"results", "provenance", "progress", "formula"},
     {"config", "tables", "costs"},
     {"data"},
     {"design"},
     {"likelihood"},
     {"fit"},
+    {"missing", "imputation"},
     {"bayes"},
     {"engines"},
+    {"impute"},
+    {"strategies"},
     {"diagnose", "compare"},
     {"figures"},
     {"report"},

@@ -36,8 +36,9 @@ def touched(tmp_path, monkeypatch):
     [
         ("bayes/engine.py", {"pymc"}),
         ("fit/lmm.py", {"lmm"}),
-        ("likelihood/gaussian.py", {"lmm"}),
-        ("figures/theme.py", {"figures", "report"}),
+        ("likelihood/gaussian.py", {"lmm", "pymc"}),
+        ("figures/theme.py", {"figures"}),
+        ("figures/colours.py", {"figures", "report"}),
         ("report/render.py", {"report"}),
         ("data/source.py", set()),
         ("errors.py", set(STEPS)),

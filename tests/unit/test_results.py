@@ -63,8 +63,11 @@ def test_a_fit_is_saved_and_stacked(tmp_path):
     assert gather(folders, "groups")["engine"].to_list() == ["lmm"]
     assert gather(folders, "checks")["advice"].to_list() == ["Fine."]
     assert load_record(folders[0]) == {"optimisation": {"evaluations": 3}}
-    tables = stack(folders, ["observed", "mi"])
-    assert tables.fits.filter(strategy="mi")["status"].to_list() == ["refused", "refused"]
+    model = gather(folders, "fits")["model"][0]
+    tables = stack(folders, {model: {"wgee": "Add the engine gee."}})
+    refused = tables.fits.filter(strategy="wgee")
+    assert refused["status"].unique().to_list() == ["refused"]
+    assert refused["reason"].unique().to_list() == ["Add the engine gee."]
     assert tables.estimates.height == 2
     names = ("estimates", "fits", "groups", "tests", "means", "influence", "profiles")
     save_tables(tables, **{name: str(tmp_path / f"{name}.parquet") for name in names})

@@ -128,6 +128,12 @@ def finished_run(tmp_path_factory) -> Workspace:
     return workspace
 
 
+@pytest.fixture(scope="session")
+def filled():
+    """(folder) -> Workspace, for tests that bring a study of their own."""
+    return fill
+
+
 @pytest.fixture
 def workspace(tmp_path) -> Workspace:
     """A fresh workspace."""

@@ -2,8 +2,8 @@
 
 import pytest
 
-AFTER_FITS = {"tables", "diagnose", "compare", "figures", "report"}
-INGEST = {"read", "validate", "prepare"}
+AFTER_FITS = {"tables", "diagnose", "compare", "sensitivity", "figures", "report"}
+INGEST = {"read", "validate", "prepare", "missing"}
 DESIGNS = {"design levels", "design slopes"}
 FITS = {"levels pooled", "levels unpooled", "levels lmm", "slopes lmm", "slopes pymc"}
 
@@ -15,7 +15,8 @@ def _short(jobs: set[str]) -> set[str]:
         words = job.removeprefix("clinics: ").split()
         verb = {"fitting": "fit", "laying": "design", "stacking": "tables", "judging": "diagnose",
                 "comparing": "compare", "drawing": "figures", "writing": "report", "reading": "read",
-                "validating": "validate", "preparing": "prepare"}[words[0]]  # fmt: skip
+                "validating": "validate", "preparing": "prepare", "describing": "missing",
+                "one": "sensitivity"}[words[0]]  # fmt: skip
         if verb == "fit":
             cut.add(f"{words[1]} {words[3]}")
         elif verb == "design":

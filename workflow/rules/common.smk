@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nestwise.config import sections
 from nestwise.config.load import load_run, load_studies
+from nestwise.config.treatments import draws_kind, treatments
 from nestwise.data.source import locate_all, locate_relations
 from nestwise.engines import ENGINES
 from nestwise.errors import NestwiseError
@@ -42,6 +43,8 @@ wildcard_constraints:
     study="|".join(map(re.escape, STUDIES)),
     model=r"[A-Za-z0-9_-]+",
     engine=r"[a-z]+",
+    kind="mi",
+    treatment=r"[a-z0-9_]+(-\d+)?",
 
 
 def study_of(wildcards):
@@ -60,6 +63,9 @@ def section(step, *names):
 
 # Fingerprint of the code that each engine runs.
 ENGINE_CODE = {name: fingerprint("nestwise.engines", module) for name, (module, _) in ENGINES.items()}
+TREATMENT_CODE = {
+    name: fingerprint("nestwise.strategies.treatment", module) for name, (module, _) in ENGINES.items()
+}
 
 
 def fits(wildcards):
@@ -69,14 +75,23 @@ def fits(wildcards):
     return expand("<results>/{study}/fits/{pair}", study=wildcards.study, pair=pairs)
 
 
+def treated(wildcards):
+    """Folders of every fit under a strategy for missing data."""
+    listed = treatments(study_of(wildcards))
+    names = [f"{each.model}.{each.engine}.{each.label}" for each in listed]
+    return expand("<results>/{study}/strategies/{name}", study=wildcards.study, name=names)
+
+
+def draws_of(wildcards):
+    """The imputations that a strategy takes, if any."""
+    kind = draws_kind(wildcards.treatment)
+    return expand("<results>/{{study}}/imputations/{{model}}.{kind}.npz", kind=kind or [])
+
+
 def designs(wildcards):
     """Records of every design of a study."""
     models = list(study_of(wildcards).models)
-    return expand(
-        "<results>/{study}/models/{model}/design.json",
-        study=wildcards.study,
-        model=models,
-    )
+    return expand("<results>/{study}/models/{model}/design.json", study=wildcards.study, model=models)
 
 
 def stacked(wildcards):

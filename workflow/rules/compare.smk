@@ -4,6 +4,7 @@
 rule tables:
     input:
         fits=fits,
+        treated=treated,
     output:
         estimates="<results>/{study}/estimates.parquet",
         fits="<results>/{study}/fits.parquet",

@@ -9,6 +9,8 @@ rule figures:
         fits=fits,
         tables=stacked,
         reconciliation="<results>/{study}/reconciliation.parquet",
+        sensitivity="<results>/{study}/sensitivity.parquet",
+        missing="<results>/{study}/missing",
     output:
         figures=report(
             directory("<results>/{study}/figures"),
@@ -46,6 +48,8 @@ rule report:
         checks="<results>/{study}/checks.parquet",
         comparison="<results>/{study}/comparison.parquet",
         reconciliation="<results>/{study}/reconciliation.parquet",
+        sensitivity="<results>/{study}/sensitivity.parquet",
+        missing="<results>/{study}/missing",
         tables=stacked,
     output:
         report=report(

@@ -7,24 +7,18 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Sequence
 from hashlib import sha256
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-import pytensor.tensor as pt
 from numba import njit
-from pytensor.gradient import disconnected_type
-from pytensor.graph.basic import Apply, Variable
-from pytensor.graph.op import Op
+from pytensor.graph.basic import Apply
 from pytensor.link.numba.dispatch.basic import register_funcify_and_cache_key
 
 from nestwise.arrays import FloatArray, IntArray
+from nestwise.bayes.operation import LogDensity
 from nestwise.likelihood import conditional
-
-PARAMETERS = 4
-"""Inputs that have a gradient: beta, sd, partial, sigma. The others are data."""
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -89,47 +83,19 @@ def collapsed(  # noqa: PLR0917
     return np.asarray(value), d_beta, d_sd, d_partial, np.asarray(d_sigma)
 
 
-class CollapsedGaussian(Op):  # type: ignore[misc]
+class CollapsedGaussian(LogDensity):
     """log p(y | beta, sd, partial, sigma) with the random effects integrated out.
 
     Inputs: beta (p,), sd (q,), partial (k,), sigma (), then the data A (J, q, q), B (J, q, p + 1),
-    G (p + 1, p + 1), n (), weights (J,), starts (q,). Outputs: the log density and its four derivatives,
-    of which only the first has a gradient of its own.
+    G (p + 1, p + 1), n (), weights (J,), starts (q,).
     """
 
-    __props__ = ()
-
-    def make_node(self, *inputs: Any) -> Apply:
-        """Wire the operation into a graph."""
-        variables = [pt.as_tensor_variable(value) for value in inputs]
-        outputs = [pt.dscalar(), *(variable.type() for variable in variables[:PARAMETERS])]
-        return Apply(self, variables, outputs)
-
-    def perform(self, node: Apply, inputs: Sequence[Any], output_storage: Sequence[list[Any]]) -> None:
-        """Evaluate outside compiled graphs."""
-        del node
-        for storage, value in zip(output_storage, collapsed(*inputs), strict=True):
-            storage[0] = value
-
-    def infer_shape(self, node: Apply, shapes: Sequence[Any]) -> list[Any]:
-        """Shapes of the outputs: a scalar, then those of the parameters."""
-        del node
-        return [(), *shapes[:PARAMETERS]]
-
-    def pullback(
-        self, inputs: Sequence[Variable], outputs: Sequence[Variable], cotangents: Sequence[Variable]
-    ) -> list[Variable]:
-        """Gradient of the log density: the other outputs."""
-        gradients = [cotangents[0] * output for output in outputs[1:]]
-        return [*gradients, *(disconnected_type() for _ in inputs[PARAMETERS:])]
-
-    def connection_pattern(self, node: Apply) -> list[list[bool]]:
-        """Only the log density depends, differentiably, on the parameters."""
-        others = [False] * PARAMETERS
-        return [[at < PARAMETERS, *others] for at in range(len(node.inputs))]
+    parameters = 4
+    kernel = staticmethod(collapsed)
 
 
-def _fingerprint(*modules: ModuleType) -> str:
+def fingerprint(*modules: ModuleType) -> str:
+    """Key of the source of modules."""
     return sha256("".join(inspect.getsource(module) for module in modules).encode()).hexdigest()
 
 
@@ -138,4 +104,4 @@ def _to_numba(op: CollapsedGaussian, node: Apply, **kwargs: Any) -> tuple[Any, s
     del op, node, kwargs
 
     # Compiled callers are cached with the kernel inside them: the key follows its source.
-    return collapsed, _fingerprint(conditional, sys.modules[__name__])
+    return collapsed, fingerprint(conditional, sys.modules[__name__])

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from nestwise.arrays import FloatArray
-from nestwise.bayes.check import judge, summarise
-from nestwise.bayes.compile import Compiled, compile_model, settle_pytensor
+from nestwise.bayes.attempts import Posterior, Target, sample_posterior, sampler_record, verdict
+from nestwise.bayes.compile import settle_pytensor
 from nestwise.bayes.estimates import (
     derived_rows,
     draws_frame,
-    parameter_columns,
-    parameter_of,
     parameter_rows,
 )
 from nestwise.bayes.model import Structure, build_model, standard_priors, structure_of
 from nestwise.bayes.priors import PriorRow, prior_records, prior_table
 from nestwise.bayes.sensitivity import log_prior, sensitivity_checks, sensitivity_records
-from nestwise.bayes.units import Draws, Units, standard_products, to_data, units_of
+from nestwise.bayes.units import Units, standard_products, to_data, units_of
 from nestwise.config.study import Prior
 from nestwise.design.record import Design
 from nestwise.fit.pooling import fixed_lines, pooling_table
@@ -34,13 +29,8 @@ from nestwise.fit.refusals import mixed_problems, refuse, refuse_perfect, refuse
 from nestwise.fit.sweep import Swept, sweep
 from nestwise.likelihood.compression import compress
 from nestwise.likelihood.crossproducts import CrossProducts, collapse
-from nestwise.results import Check, Fit, Status
+from nestwise.results import Fit
 from nestwise.seeds import seed_for
-
-log = logging.getLogger(__name__)
-LADDER = ((0.9, 1), (0.95, 2), (0.99, 4))
-"""Attempts: target acceptance, and by how much warm-up and draws are multiplied."""
-TOOLS = ("pymc", "pytensor", "nutpie", "arviz-stats", "numba")
 
 
 @dataclass(frozen=True)
@@ -57,19 +47,6 @@ class Prepared:
     standard_priors: tuple[PriorRow, ...]
 
 
-@dataclass(frozen=True)
-class Posterior:
-    """The last attempt: draws in both units, its summaries and its verdict."""
-
-    standard: Draws
-    home: Draws
-    parameters: list[dict[str, Any]]
-    columns: dict[str, FloatArray]
-    checks: tuple[Check, ...]
-    attempts: list[dict[str, Any]]
-    seconds: dict[str, float]
-
-
 def fit_pymc(
     design: Design,
     *,
@@ -81,7 +58,7 @@ def fit_pymc(
     cores: int = 1,
     level: float = 0.95,
 ) -> Fit:
-    """Sample the posterior of a linear mixed model with one grouping factor.
+    """Sample the posterior of a mixed model with one grouping factor, linear or generalised.
 
     Parameters
     ----------
@@ -107,20 +84,29 @@ def fit_pymc(
     Raises
     ------
     Refusal
-        See `fit.refusals` and `priors.prior_table`.
+        See `fit.refusals`, `generalised` and `priors.prior_table`.
     """
     began = perf_counter()
+    sampling = {"seed": seed, "draws": draws, "tune": tune, "chains": chains, "cores": cores}
+    if design.family != "gaussian":
+        from nestwise.bayes.generalised import fit_generalised
+
+        found = fit_generalised(design, priors=priors, level=level, **sampling)
+        return replace(found, seconds=perf_counter() - began)
     prepared = prepare(design, priors)
-    posterior = _posterior(
-        prepared, seed=seed, draws=draws, tune=tune, chains=chains, cores=cores, level=level
+    target = Target(
+        design,
+        prepared.structure,
+        prepared.standard_priors,
+        lambda: pymc_model(prepared),
+        lambda drawn: (to_data(drawn, prepared.units), []),
     )
+    posterior = sample_posterior(target, level=level, **sampling)
     return replace(_answer(prepared, posterior, seed, level), seconds=perf_counter() - began)
 
 
 def _answer(prepared: Prepared, posterior: Posterior, seed: int, level: float) -> Fit:
     """Everything that follows from the draws."""
-    failed = [check for check in posterior.checks if not check.ok]
-    reason = " ".join(check.advice for check in failed) or None
     counted = perf_counter()
     groups, predictions = _groups_and_predictions(prepared, posterior, seed, level)
     record = _record(prepared, posterior, seed)
@@ -129,14 +115,7 @@ def _answer(prepared: Prepared, posterior: Posterior, seed: int, level: float) -
     record["sampler"]["seconds"]["afterwards"] = round(perf_counter() - counted, 3)
     return Fit(
         **prepared.design.identity,
-        engine="pymc",
-        method="NUTS",
-        status=Status.NOT_CONVERGED if failed else Status.OK,
-        reason=reason,
-        converged=not failed,
-        singular=False,
-        n_parameters=len(posterior.parameters),
-        warnings=() if reason is None else (reason,),
+        **verdict(posterior),
         estimates=(
             *parameter_rows(posterior.parameters, level),
             *derived_rows(prepared.design, posterior.home, level),
@@ -183,53 +162,6 @@ def pymc_model(prepared: Prepared) -> Any:
     return build_model(prepared.structure, prepared.standard_priors, compressed)
 
 
-def _posterior(
-    prepared: Prepared, *, seed: int, draws: int, tune: int, chains: int, cores: int, level: float
-) -> Posterior:
-    """Sample until the verdict is good or the ladder ends."""
-    from nestwise.bayes.sample import sample
-
-    design = prepared.design
-    began = perf_counter()
-    model = pymc_model(prepared)
-    built = perf_counter()
-    compiled: Compiled = compile_model(model)
-    seconds = {"build": round(built - began, 3), "compile": round(perf_counter() - built, 3)}
-    attempts: list[dict[str, Any]] = []
-    for number, (target_accept, factor) in enumerate(LADDER):
-        run = sample(
-            compiled,
-            prepared.structure,
-            prepared.standard_priors,
-            draws=draws * factor,
-            tune=tune * factor,
-            chains=chains,
-            target_accept=target_accept,
-            cores=cores,
-            seed=seed_for(seed, design.study, design.model, "pymc", "sampler", number),
-        )
-        judged = perf_counter()
-        home = to_data(run.draws, prepared.units)
-        columns = parameter_columns(design, home)
-        parameters = [parameter_of(name) | summarise(values, level) for name, values in columns.items()]
-        checks = judge(parameters, run.diverging, run.energy)
-        failed = [check.check for check in checks if not check.ok]
-        attempts.append(
-            dict(run.settings)
-            | {
-                "divergences": int(run.diverging.sum()),
-                "mean_steps": round(float(run.steps.mean()), 2),
-                "seconds": round(run.seconds, 3),
-                "failed": failed,
-            }
-        )
-        if not failed:
-            break
-        log.info("attempt %d fails on %s", number + 1, ", ".join(failed))
-    seconds |= {"sample": round(run.seconds, 3), "judge": round(perf_counter() - judged, 3)}
-    return Posterior(run.draws, home, parameters, columns, checks, attempts, seconds)
-
-
 def _groups_and_predictions(
     prepared: Prepared, posterior: Posterior, seed: int, level: float
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -263,22 +195,10 @@ def _record(prepared: Prepared, posterior: Posterior, seed: int) -> dict[str, An
     design = prepared.design
     names = (design.study, design.model, "pymc")
     standard = posterior.standard.flat()
-    last = posterior.attempts[-1]
     densities = group_densities(design, prepared.standard, standard, prepared.units)
     return {
         "parameters": posterior.parameters,
-        "sampler": {
-            "versions": {name: version(name) for name in TOOLS},
-            "target_accept": last["target_accept"],
-            "divergences": last["divergences"],
-            "steps": last["mean_steps"],
-            "chains": last["chains"],
-            "draws": last["draws"],
-            "tune": last["tune"],
-            "seed": seed,
-            "attempts": posterior.attempts,
-            "seconds": dict(posterior.seconds),
-        },
+        "sampler": sampler_record(posterior, seed),
         "priors": prior_records(prepared.priors),
         "posterior_predictive": posterior_predictive(
             design, prepared.standard, standard, prepared.units,

@@ -11,8 +11,11 @@ import polars as pl
 from nestwise.arrays import FloatArray
 from nestwise.bayes.units import Draws
 from nestwise.design.record import Design
+from nestwise.fit.generalised import threshold_names
 from nestwise.fit.partition import kish_size, mean_square_z, partition
+from nestwise.likelihood.families import DISPERSION
 from nestwise.results import Estimate
+from nestwise.vocabulary import INTERCEPT
 
 HEAVY = ("variance_ratio", "break_even_n")
 """Derived ratios whose posterior need not have a variance: no SD is given."""
@@ -20,7 +23,15 @@ HEAVY = ("variance_ratio", "break_even_n")
 
 def parameter_columns(design: Design, home: Draws) -> dict[str, FloatArray]:
     """Draws (chains, draws) of every parameter under the name it has in `draws.parquet`."""
-    columns = {f"fixed|{name}": home.beta[..., at] for at, name in enumerate(design.names)}
+    columns: dict[str, FloatArray] = {}
+    if home.thresholds is not None:
+        cuts = threshold_names(design, home.thresholds.shape[-1])
+        columns = {f"fixed|{name}": home.thresholds[..., at] for at, name in enumerate(cuts)}
+    columns |= {
+        f"fixed|{name}": home.beta[..., at]
+        for at, name in enumerate(design.names)
+        if design.family != "ordinal" or name != INTERCEPT
+    }
     names = [(term.group, name) for term in design.random for name in term.names]
     columns |= {f"sd|{group}|{name}": home.sd[..., at] for at, (group, name) in enumerate(names)}
     correlation = home.correlation @ np.swapaxes(home.correlation, -1, -2)
@@ -31,7 +42,8 @@ def parameter_columns(design: Design, home: Draws) -> dict[str, FloatArray]:
                 name = f"cor|{term.group}|{term.names[col]}:{later}"
                 columns[name] = correlation[..., start + row, start + col]
         start += len(term.names)
-    return columns | {"residual|sigma": home.sigma}
+    dispersion = "sigma" if design.family == "gaussian" else DISPERSION.get(design.family)
+    return columns if dispersion is None else columns | {f"residual|{dispersion}": home.sigma}
 
 
 def parameter_of(column: str) -> dict[str, Any]:

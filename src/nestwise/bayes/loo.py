@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nestwise.arrays import FloatArray
+from nestwise.arrays import FloatArray, IntArray
 from nestwise.bayes.effects import spaced
 from nestwise.bayes.units import Draws, Units
 from nestwise.design.record import Design
@@ -88,25 +88,58 @@ def leave_one_group_out(
         `pareto_k_max`, and the labels of the groups whose Pareto k is above `limit`: their share in `elpd`
         is not to be trusted.
     """
-    from arviz_stats.base import array_stats
+    found, bad = left_out(densities.values - products.counts * np.log(units.y_scale))
+    labels = design.random[0].labels
+    return {"unit": "a new group"} | found | {"groups_above_limit": [labels[at] for at in bad]}
+
+
+def left_out(values: FloatArray) -> tuple[dict[str, Any], IntArray]:
+    """Leave every unit out in turn, by Pareto-smoothed importance sampling.
+
+    Parameters
+    ----------
+    values : ndarray (draws, units)
+        Log density of each unit at each draw.
+
+    Returns
+    -------
+    tuple
+        `elpd` with `se`, `p`, `draws`, `pareto_k_max` and `limit`; places of the units above the limit.
+    """
     from scipy.special import logsumexp
 
-    density, chosen = densities.values.T, densities.draws
-    weights, k = array_stats.psislw(density, axis=-1)  # of the log likelihood: it changes the sign
-    pointwise = logsumexp(weights + density, axis=1) - products.counts * np.log(units.y_scale)
-    inside = logsumexp(density, axis=1) - np.log(len(chosen)) - products.counts * np.log(units.y_scale)
-    bad = np.flatnonzero(~(k <= PARETO_K))
+    density = np.ascontiguousarray(values.T)
+    weights, k = _smoothed(density)
+    pointwise = logsumexp(weights + density, axis=1)
+    inside = logsumexp(density, axis=1) - np.log(values.shape[0])
     finite = k[np.isfinite(k)]
-    return {
-        "unit": "a new group",
+    found = {
         "elpd": float(pointwise.sum()),
         "se": float(np.sqrt(pointwise.size * pointwise.var(ddof=1))),
         "p": float((inside - pointwise).sum()),
-        "draws": len(chosen),
+        "draws": int(values.shape[0]),
         "pareto_k_max": float(finite.max()) if finite.size else None,
         "limit": PARETO_K,
-        "groups_above_limit": [design.random[0].labels[at] for at in bad],
     }
+    return found, np.flatnonzero(~(k <= PARETO_K))
+
+
+def _smoothed(density: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Log weights (units, draws) and Pareto k (units,) from log likelihoods, of which ArviZ changes the sign.
+
+    A unit that all draws foretell alike (with certainty, say) has no tail to smooth, which ArviZ refuses: its
+    weights are equal, and its k is minus infinity.
+    """
+    from arviz_stats.base import array_stats
+
+    try:
+        weights, k = array_stats.psislw(density, axis=-1)
+    except ValueError:
+        units = [_smoothed(row[None]) for row in density] if len(density) > 1 else []
+        if units:
+            return np.concatenate([each[0] for each in units]), np.concatenate([each[1] for each in units])
+        return np.full(density.shape, -np.log(density.shape[1])), np.full(len(density), -np.inf)
+    return np.asarray(weights), np.asarray(k)
 
 
 def _group_squares(design: Design, units: Units) -> FloatArray:

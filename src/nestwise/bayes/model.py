@@ -92,7 +92,7 @@ def standard_priors(rows: Sequence[PriorRow], units: Units) -> tuple[PriorRow, .
         elif row.component == "sd":
             unit = units.y_scale / float(units.Z_scale[sd])
             sd += 1
-        elif row.component == "residual":
+        elif row.component == "threshold" or row.term == "sigma":
             unit = units.y_scale
         location = None if row.location is None else _tidy((row.location - center) / unit)
         scale = None if row.scale is None else _tidy(row.scale / unit)
@@ -118,26 +118,11 @@ def build_model(structure: Structure, priors: Sequence[PriorRow], products: Cros
         With free variables `beta*`, `sd*`, `partial`, `sigma*` and the likelihood as the potential `y`.
     """
     import pymc as pm
-    import pytensor.tensor as pt
 
     from nestwise.bayes.collapsed import CollapsedGaussian
 
-    fixed, sds, cors, residual = (
-        [row for row in priors if row.component == name] for name in ("fixed", "sd", "cor", "residual")
-    )
-    coords = {
-        "fixed": list(structure.fixed),
-        "random": [f"{group}|{name}" for group, name in structure.random],
-        "pair": [f"{structure.random[col][1]}:{structure.random[row][1]}" for row, col in structure.partials],
-    }
-    with pm.Model(coords={name: labels for name, labels in coords.items() if labels}) as model:
-        beta = _vector(pm, pt, "beta", fixed, "fixed")
-        sd = _vector(pm, pt, "sd", sds, "random")
-        sigma = _vector(pm, pt, "sigma", residual, None)
-        partial = pt.zeros(0)
-        if structure.partials:
-            shapes = _common(vine_shapes(structure, [row.eta or 1.0 for row in cors]))
-            partial = 2 * pm.Beta("partial", shapes, shapes, dims="pair") - 1
+    with pm.Model(coords=coordinates(structure)) as model:
+        beta, sd, partial, sigma = parameters(structure, priors)
         data = [
             pm.Data("A", products.A),
             pm.Data("B", products.B),
@@ -150,6 +135,34 @@ def build_model(structure: Structure, priors: Sequence[PriorRow], products: Cros
     return model
 
 
+def coordinates(structure: Structure) -> dict[str, list[str]]:
+    """Names of the elements of each vector of the model."""
+    coords = {
+        "fixed": list(structure.fixed),
+        "random": [f"{group}|{name}" for group, name in structure.random],
+        "pair": [f"{structure.random[col][1]}:{structure.random[row][1]}" for row, col in structure.partials],
+    }
+    return {name: labels for name, labels in coords.items() if labels}
+
+
+def parameters(structure: Structure, priors: Sequence[PriorRow]) -> tuple[Any, Any, Any, Any]:
+    """In the context of a model: beta, sd, partial correlations, and sigma, size or shape if there is one."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    fixed, sds, cors, residual = (
+        [row for row in priors if row.component == name] for name in ("fixed", "sd", "cor", "residual")
+    )
+    beta = _vector(pm, pt, "beta", fixed, "fixed")
+    sd = _vector(pm, pt, "sd", sds, "random")
+    last = _vector(pm, pt, residual[0].term, residual, None) if residual else None
+    partial = pt.zeros(0)
+    if structure.partials:
+        shapes = _common(vine_shapes(structure, [row.eta or 1.0 for row in cors]))
+        partial = 2 * pm.Beta("partial", shapes, shapes, dims="pair") - 1
+    return beta, sd, partial, last
+
+
 PARAMETERS: Mapping[str, tuple[str, dict[str, str]]] = {
     "normal": ("Normal", {"mu": "location", "sigma": "scale"}),
     "student_t": ("StudentT", {"nu": "df", "mu": "location", "sigma": "scale"}),
@@ -160,7 +173,8 @@ PARAMETERS: Mapping[str, tuple[str, dict[str, str]]] = {
 """What PyMC calls each distribution and its parameters."""
 
 
-def _variable(pm: Any, name: str, rows: Sequence[PriorRow], **shape: Any) -> Any:
+def variable(pm: Any, name: str, rows: Sequence[PriorRow], **shape: Any) -> Any:
+    """In the context of a model: one vector with the prior of each row."""
     distribution, parameters = PARAMETERS[rows[0].distribution]
     values = {given: _of(rows, field) for given, field in parameters.items()}
     return getattr(pm, distribution)(name, **values, **shape)
@@ -172,13 +186,13 @@ def _vector(pm: Any, pt: Any, name: str, rows: Sequence[PriorRow], dims: str | N
     if not families:
         return pt.zeros(0)
     if dims is None:
-        return _variable(pm, name, rows)
+        return variable(pm, name, rows)
     if len(families) == 1:
-        return _variable(pm, name, rows, dims=dims)
+        return variable(pm, name, rows, dims=dims)
     parts, order = [], []
     for family in families:
         members = [at for at, row in enumerate(rows) if row.distribution == family]
-        part = _variable(pm, f"{name}_{family}", [rows[at] for at in members], shape=len(members))
+        part = variable(pm, f"{name}_{family}", [rows[at] for at in members], shape=len(members))
         parts.append(part)
         order.extend(members)
     return pt.concatenate(parts)[np.argsort(order)]

@@ -71,12 +71,12 @@ def posterior_predictive(
     for at in range(len(chosen)):
         mean = fixed_part(design, home.beta[at]) + np.einsum("nq,nq->n", Z, b[at][codes])
         y = mean + home.sigma[at] * generator.standard_normal(design.n)
-        statistics.append(_statistics(y, codes))
+        statistics.append(statistics_of(y, codes))
         if at < CURVES:
             curves.append(np.quantile(y, probabilities).tolist())
-    observed = _statistics(design.y, codes)
+    observed = statistics_of(design.y, codes)
     rows = [
-        _against(name, value, np.array([row[name] for row in statistics])) for name, value in observed.items()
+        against(name, value, np.array([row[name] for row in statistics])) for name, value in observed.items()
     ]
     return {
         "unit": "new rows of the known groups",
@@ -134,9 +134,14 @@ def prior_predictive(
 
 
 def prior_draws(
-    structure: Structure, priors: Sequence[PriorRow], S: int, generator: np.random.Generator
+    structure: Structure,
+    priors: Sequence[PriorRow],
+    S: int,
+    generator: np.random.Generator,
+    *,
+    categories: int = 0,
 ) -> Draws:
-    """Draws of the parameters from their priors (standard units), (S, ...)."""
+    """Draws of the parameters from their priors in standard units, (S, ...), thresholds included."""
     by = {
         name: [row for row in priors if row.component == name] for name in ("fixed", "sd", "cor", "residual")
     }
@@ -148,7 +153,14 @@ def prior_draws(
         np.column_stack([_prior(row, S, generator) for row in by[name]]) if by[name] else np.zeros((S, 0))
         for name in ("fixed", "sd", "residual")
     )
-    return Draws(beta, sd, correlation_factors(partial, structure.starts), sigma[:, 0])
+    last = sigma[:, 0] if by["residual"] else np.ones(S)
+    cuts = [row for row in priors if row.component == "threshold"]
+    thresholds = None
+    if cuts:
+        drawn = [_prior(cuts[0], S, generator) for _ in range(categories - 1)]
+        thresholds = np.sort(np.column_stack(drawn), axis=1)
+    correlation = correlation_factors(partial, structure.starts)
+    return Draws(beta, sd, correlation, last, thresholds=thresholds)
 
 
 def _prior(row: PriorRow, S: int, generator: np.random.Generator) -> FloatArray:
@@ -161,7 +173,8 @@ def _prior(row: PriorRow, S: int, generator: np.random.Generator) -> FloatArray:
     return location + scale * z
 
 
-def _statistics(y: FloatArray, codes: IntArray) -> dict[str, float]:
+def statistics_of(y: FloatArray, codes: IntArray) -> dict[str, float]:
+    """What replicates are compared by."""
     counts = np.bincount(codes)
     means = np.bincount(codes, weights=y) / np.maximum(counts, 1)
     return {
@@ -173,7 +186,8 @@ def _statistics(y: FloatArray, codes: IntArray) -> dict[str, float]:
     }
 
 
-def _against(name: str, observed: float, replicated: FloatArray) -> dict[str, Any]:
+def against(name: str, observed: float, replicated: FloatArray) -> dict[str, Any]:
+    """The observed value among those of replicates."""
     low, high = np.quantile(replicated, [0.025, 0.975])
     return {
         "statistic": name,

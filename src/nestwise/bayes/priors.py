@@ -4,6 +4,9 @@ Defaults, with sd(.) over the analysis rows: the intercept, for the outcome at t
 normal(mean(y), 2.5 sd(y)); a coefficient normal(0, 2.5 sd(y) / sd(x)); the standard deviation of a varying
 coefficient half-t(3, 2.5 sd(y) / sd(x)), that of the residuals half-t(3, 2.5 sd(y)); correlations LKJ(2).
 Where there is no intercept to centre about, root mean squares take the place of the standard deviations.
+Of an outcome that is not Gaussian the link takes the place of the outcome: mean(y) is the link of the average
+outcome and sd(y) a unit of the link (`generalised_model.UNIT`); a size or shape has half-t(3, 10). Thresholds
+of an ordinal outcome are ordered draws of t(3, 0, 2.5 sd(y)), as in brms.
 Sources: Gelman (2006), Bayesian Analysis 1(3), for half-t; Lewandowski, Kurowicka & Joe (2009) for LKJ; the
 factor 2.5 is that of rstanarm.
 """
@@ -18,12 +21,16 @@ from nestwise.bayes.units import Units
 from nestwise.config.study import Prior
 from nestwise.design.record import Design
 from nestwise.errors import Problem, Refusal
+from nestwise.likelihood.families import DISPERSION
 
 FACTOR = 2.5
 DEGREES = 3.0
 ETA = 2.0
+DISPERSION_SCALE = 10.0
+"""Of the size of a negative binomial and the shape of a gamma: both far from the limit and near it."""
 ALLOWED: Mapping[str, tuple[str, ...]] = {
     "fixed": ("normal", "student_t"),
+    "threshold": ("normal", "student_t"),
     "sd": ("half_normal", "half_student_t", "exponential"),
     "residual": ("half_normal", "half_student_t", "exponential"),
     "cor": ("lkj",),
@@ -70,12 +77,14 @@ def prior_table(design: Design, units: Units, declared: Mapping[str, Prior]) -> 
     units : Units
         Locations and scales of its columns.
     declared : mapping of str to Prior
-        Keys: name of a fixed effect, `sd:TERM`, `sd:GROUP:TERM`, `cor`, `sigma`.
+        Keys: name of a fixed effect, `sd:TERM`, `sd:GROUP:TERM`, `cor`, `sigma` (or `size`,
+        `shape`, `thresholds`).
 
     Returns
     -------
     tuple of PriorRow
-        Fixed effects, SDs, correlations (one row a correlated term), residual SD, in this order.
+        Fixed effects, SDs, correlations (one row a correlated term), residual SD or thresholds, in this
+        order.
 
     Raises
     ------
@@ -132,8 +141,17 @@ def _defaults(design: Design, units: Units) -> list[PriorRow]:
     for term in design.random:
         if term.correlated and len(term.names) > 1:
             rows.append(PriorRow("cor", term.group, ":".join(term.names), "lkj", eta=ETA))
-    sigma = PriorRow("residual", None, "sigma", "half_student_t", 0.0, FACTOR * units.y_scale, DEGREES)
-    return [*rows, sigma]
+    if design.family == "gaussian":
+        scale = FACTOR * units.y_scale
+        rows.append(PriorRow("residual", None, "sigma", "half_student_t", 0.0, scale, DEGREES))
+    elif design.family == "ordinal":
+        note = "each, before they are put in order, for rows at the means of the predictors"
+        scale = FACTOR * units.y_scale
+        rows.append(PriorRow("threshold", None, "thresholds", "student_t", 0.0, scale, DEGREES, note=note))
+    elif design.family in DISPERSION:
+        name = DISPERSION[design.family]
+        rows.append(PriorRow("residual", None, name, "half_student_t", 0.0, DISPERSION_SCALE, DEGREES))
+    return rows
 
 
 def _keys(row: PriorRow) -> tuple[str, ...]:
@@ -141,7 +159,7 @@ def _keys(row: PriorRow) -> tuple[str, ...]:
         return (row.term,)
     if row.component == "sd":
         return (f"sd:{row.term}", f"sd:{row.group}:{row.term}")
-    return ("cor",) if row.component == "cor" else ("sigma",)
+    return ("cor",) if row.component == "cor" else (row.term,)
 
 
 def _misfit(row: PriorRow, prior: Prior, where: str) -> Problem | None:
@@ -154,7 +172,7 @@ def _misfit(row: PriorRow, prior: Prior, where: str) -> Problem | None:
         return None
     if prior.scale is None:
         return Problem(f"{prior.distribution} needs a scale", where, "give it in the units of the data")
-    if row.component != "fixed" and prior.location != 0:
+    if row.component not in ("fixed", "threshold") and prior.location != 0:
         return Problem(f"{prior.distribution} starts at 0", where, "leave location out")
     return None
 
@@ -163,7 +181,7 @@ def _declared(row: PriorRow, prior: Prior) -> PriorRow:
     if row.component == "cor":
         return PriorRow("cor", row.group, row.term, "lkj", eta=prior.eta, source="declared")
     df = (prior.df or DEGREES) if prior.distribution.endswith("student_t") else None
-    location = prior.location if row.component == "fixed" else 0.0
+    location = prior.location if row.component in ("fixed", "threshold") else 0.0
     return PriorRow(
         row.component, row.group, row.term, prior.distribution, location, prior.scale, df,
         source="declared", note=row.note,

@@ -55,6 +55,9 @@ def log_prior(structure: Structure, priors: Sequence[PriorRow], draws: Draws) ->
         total += _log_density(row, draws.sd[:, at])
     for row in residual:
         total += _log_density(row, draws.sigma)
+    for row in (row for row in priors if row.component == "threshold"):
+        assert draws.thresholds is not None
+        total += _log_density(row, draws.thresholds).sum(axis=1)
     blocks = [start for start in dict.fromkeys(structure.starts) if structure.starts.count(start) > 1]
     diagonal = np.diagonal(draws.correlation, axis1=1, axis2=2)
     for row, start in zip(cors, blocks, strict=True):

@@ -7,7 +7,8 @@ nothing but the units of the posterior changes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -54,13 +55,22 @@ class Draws:
     correlation : ndarray (..., q, q)
         Lower Cholesky factor of their correlations.
     sigma : ndarray (...,)
-        Residual standard deviation.
+        Residual standard deviation; size or shape of outcomes that are not Gaussian, 1 without one.
+    u : ndarray (..., U) or None
+        Random effects as they are sampled, where they are, see `layout`.
+    thresholds : ndarray (..., C - 1) or None
+        Of an ordinal outcome, increasing.
+    others : mapping of str to ndarray (..., k)
+        What else a model samples, see `unknowns_model`.
     """
 
     beta: FloatArray
     sd: FloatArray
     correlation: FloatArray
     sigma: FloatArray
+    u: FloatArray | None = None
+    thresholds: FloatArray | None = None
+    others: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @property
     def Lambda(self) -> FloatArray:  # noqa: N802
@@ -68,13 +78,17 @@ class Draws:
         return self.sd[..., :, None] * self.correlation / self.sigma[..., None, None]
 
     def flat(self) -> Draws:
-        """Chains and draws in one axis."""
+        """Chains and draws in one axis, without `others`."""
         p, q = self.beta.shape[-1], self.sd.shape[-1]
         return Draws(
             self.beta.reshape(-1, p),
             self.sd.reshape(-1, q),
             self.correlation.reshape(-1, q, q),
             self.sigma.reshape(-1),
+            u=None if self.u is None else self.u.reshape(-1, self.u.shape[-1]),
+            thresholds=(
+                None if self.thresholds is None else self.thresholds.reshape(-1, self.thresholds.shape[-1])
+            ),
         )
 
 
@@ -92,6 +106,11 @@ def units_of(design: Design) -> Units:
         y_center, y_scale = float(y.mean()), float(y.std(ddof=1))
     Z_scale = np.concatenate([_random_scale(term.Z) for term in design.random])
     return Units(y_center, y_scale, X_center, X_scale, Z_scale, intercept)
+
+
+def link_units(design: Design, center: float, scale: float) -> Units:
+    """Of a linear predictor around `center`, one unit of which is `scale` on the scale of the link."""
+    return replace(units_of(replace(design, offset=None)), y_center=center, y_scale=scale)
 
 
 def standard_products(products: CrossProducts, units: Units) -> CrossProducts:

@@ -10,6 +10,8 @@ In reading order:
 - `reconciliation`: conditional beside marginal effects; `effects`: the two answers; `marginalised`,
   `integrated`: the one averaged over its random effects; `attenuation`: by how much that shrinks it.
 - `settings`, `standardised`: times and arms, and means in which everybody has the same.
+- `posterior`: the conditional answer and its average by draws of a posterior.
 - `disagreement`, `reasons`, `dropout`: what is left between the two, in standard errors, and why.
+- `strategies`: one question under every strategy for missing data.
 - `reading`, `context`: what the numbers say; within and between effects.
 """

@@ -9,8 +9,6 @@ import numpy as np
 from nestwise.arrays import FloatArray, IntArray
 from nestwise.design.record import Design
 
-MOST_STEPS = 60
-FLATTEST = 1e-8
 LARGEST = 30.0
 """Log odds ratios beyond this are infinite: the outcome separates who leaves from who stays."""
 
@@ -80,15 +78,19 @@ def dropout_model(design: Design, times: FloatArray | None, group: str) -> Dropo
     asked = np.ones(len(codes), dtype=bool)
     asked[last[~early]] = False
     y, step = _outcome(design, order)
-    X = _columns(design.X[order], visit, y)
-    found = _logistic(X[asked], leaves[asked])
-    if found is None:
+    from nestwise.missing.hazard import Hazard, fit_hazard  # compiled code: slow to import
+
+    names = {"outcome": y, "intercept": np.ones(len(y)), "visit": visit}
+    columns = names | {f"x{i}": column for i, column in enumerate(design.X[order].T)}
+    found = fit_hazard({name: column[asked] for name, column in columns.items()}, leaves[asked] == 0)
+    if not isinstance(found, Hazard) or found.names[0] != "outcome" or abs(found.alpha[0]) > LARGEST:
         return "Leaving cannot be modelled: too few left, or the outcome separates those who did."
     from scipy.special import ndtr
 
-    z = found[0] / found[1]
+    estimate, error = -float(found.alpha[0]), float(np.sqrt(found.covariance[0, 0]))
+    z = estimate / error
     p = float(2 * ndtr(-abs(z)))
-    return Dropout(group, len(sizes), int(early.sum()), found[0], found[1], z, p, step)
+    return Dropout(group, len(sizes), int(early.sum()), estimate, error, z, p, step)
 
 
 def _visits(codes: IntArray) -> tuple[FloatArray, IntArray, IntArray]:
@@ -103,39 +105,3 @@ def _outcome(design: Design, order: IntArray) -> tuple[FloatArray, str]:
     if design.family == "binomial":
         return y, "event"
     return (y - y.mean()) / (y.std() or 1.0), "standard deviation"
-
-
-def _columns(X: FloatArray, visit: FloatArray, y: FloatArray) -> FloatArray:
-    """Outcome, intercept, number of the visit, and the predictors that are no combination of these."""
-    columns = [y, np.ones(len(y)), visit]
-    for candidate in X.T:
-        trial = np.column_stack([*columns, candidate])
-        scale = np.sqrt((trial**2).sum(axis=0))
-        if scale.all() and np.linalg.svd(trial / scale, compute_uv=False)[-1] > 1e-6:
-            columns.append(candidate)
-    return np.column_stack(columns)
-
-
-def _logistic(X: FloatArray, y: FloatArray) -> tuple[float, float] | None:
-    """First coefficient of a logistic regression and its standard error; `None` without an optimum."""
-    from scipy.special import expit
-
-    scale = np.sqrt((X**2).mean(axis=0))
-    if not scale.all():
-        return None
-    X = X / scale
-    beta = np.zeros(X.shape[1])
-    for _ in range(MOST_STEPS):
-        p = expit(X @ beta)
-        information = X.T @ (X * (p * (1 - p))[:, None])
-        if np.linalg.eigvalsh(information)[0] < FLATTEST * len(y):
-            return None
-        step = np.linalg.solve(information, X.T @ (y - p))
-        beta = beta + step
-        if np.abs(beta).max() > LARGEST * len(y):
-            return None
-        if np.abs(step).max() < 1e-9:
-            error = float(np.sqrt(np.linalg.inv(information)[0, 0]))
-            found = float(beta[0]) / float(scale[0]), error / float(scale[0])
-            return found if abs(found[0]) < LARGEST else None
-    return None

@@ -10,6 +10,7 @@ import numpy as np
 
 from nestwise.arrays import FloatArray
 from nestwise.compare.marginalised import LINKS
+from nestwise.design.cumulative import threshold_names
 from nestwise.design.record import Design
 from nestwise.errors import Problem, Refusal
 
@@ -30,7 +31,7 @@ class Effects:
     n_obs : int
         Number of those rows.
     names : tuple of str, length p
-        Coefficients.
+        Coefficients; thresholds of an ordinal outcome before them, in place of the intercept.
     beta : ndarray (p,)
         Estimates.
     covariance : ndarray (k, k)
@@ -94,19 +95,19 @@ def conditional_effects(
     Raises
     ------
     Refusal
-        If the fit left no covariance, or its outcome has several means a row.
+        If the fit left no covariance.
     """
-    if design.family == "ordinal":
-        problem = "an ordinal outcome has one mean for every category, and no single one to reconcile"
-        raise Refusal(Problem(problem, named(fit), "dichotomise the outcome where the question lies"))
     if fit["engine"] == "glmm":
         table = record["covariance"]
-        names = [name for name in design.names if name in set(table["names"])]
+        fixed = [name for name in design.names if name in set(table["names"])]
+        cuts = threshold_names(design) if design.family == "ordinal" else ()
         places = _places(design)
-        k = len(names) + len(places)
-        covariance = np.array(table["values"], dtype=float)[:k, :k]
+        k = len(fixed) + len(places)
+        at = [*(table["names"].index(cut) for cut in cuts), *range(k)]  # thresholds stand last there
+        names = [*cuts, *fixed]
+        covariance = np.array(table["values"], dtype=float)[np.ix_(at, at)]
         return Effects(
-            **_identity(fit, design), names=tuple(names), beta=_values(estimates, names),
+            **fit_identity(fit, design), names=tuple(names), beta=_values(estimates, names),
             covariance=covariance, df=None, Sigma=np.array(record["Sigma"], dtype=float), places=places,
         )  # fmt: skip
     table = record.get("fixed_covariance")
@@ -115,7 +116,7 @@ def conditional_effects(
         raise Refusal(Problem(problem, "reconciliation", "fit the model by lmm as well"))
     names = list(table["names"])
     return Effects(
-        **_identity(fit, design), names=tuple(names), beta=_values(estimates, names),
+        **fit_identity(fit, design), names=tuple(names), beta=_values(estimates, names),
         covariance=np.array(table["values"], dtype=float), df=None, Sigma=np.empty((0, 0)),
     )  # fmt: skip
 
@@ -126,13 +127,14 @@ def marginal_effects(
     """The answer of estimating equations, from what a fit left; parameters as `conditional_effects`."""
     names = list(record["terms"])
     return Effects(
-        **_identity(fit, design), names=tuple(names), beta=_values(estimates, names),
+        **fit_identity(fit, design), names=tuple(names), beta=_values(estimates, names),
         covariance=np.array(record["covariance"], dtype=float), df=record["variance"]["df"],
         Sigma=np.empty((0, 0)),
     )  # fmt: skip
 
 
-def _identity(fit: Mapping[str, Any], design: Design) -> dict[str, Any]:
+def fit_identity(fit: Mapping[str, Any], design: Design) -> dict[str, Any]:
+    """The fields of `Effects` that say which fit it is."""
     same = {key: fit[key] for key in ("model", "engine", "method", "status", "analysis_hash", "n_obs")}
     return same | {"link": design.link}
 

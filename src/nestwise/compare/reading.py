@@ -258,3 +258,18 @@ def read_model(found: Answer) -> tuple[Reading, ...]:
     """All that can be said of one model by itself."""
     parts = (read_variance, read_weight, read_slopes, read_shrinkage)
     return tuple(reading for part in parts for reading in part(found))
+
+
+def by_likelihood_and_posterior(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of one model's reconciliation: those of the engine that leads, and those of draws beside it.
+
+    Where only a posterior is reconciled it leads, and nothing stands beside it.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        In the schema RECONCILIATION.
+    """
+    drawn = pl.col("conditional_engine").eq_missing("pymc")
+    others, posterior = rows.filter(~drawn), rows.filter(drawn)
+    return (posterior, others) if others.is_empty() else (others, posterior)

@@ -121,29 +121,47 @@ def cluster_size(design: Design, group: str, level: float) -> Reason:
     return Reason(name, LIKELY if likely else UNLIKELY, sentence, row.statistic, row.p_value)
 
 
-def correlation(design: Design, model: Model, marginal: Effects, level: float) -> Reason:
-    """Whether the coefficients move with the working correlation, and which one CIC prefers."""
+def correlation(
+    design: Design, model: Model, marginal: Effects, level: float, own: Mapping[str, Any]
+) -> Reason:
+    """Whether the coefficients move with the working correlation, and which one CIC prefers.
+
+    Parameters
+    ----------
+    design, model : Design, Model
+        What was fitted.
+    marginal : Effects
+        The fit with the working correlation of the model.
+    level : float
+        Coverage of its intervals.
+    own : mapping
+        JSON record of that fit, and its `cic`.
+    """
     from nestwise.fit.gee import fit_gee  # compiled code: slow to import
 
     name = "working_correlation"
+    errors = (own.get("variance") or {}).get("standard_errors") or {}
+    if own.get("cic") is None or not {"LZ", "model"} <= set(errors):
+        return Reason(name, NOT_TESTED, "The fit left nothing to compare other working correlations with.")
     candidates: list[WorkingCorrelation] = ["independence", "exchangeable"]
     candidates += ["ar1"] if design.occasions is not None else []
+    candidates += ["global_odds_ratio"] if design.family == "ordinal" else []
     fits: dict[str, Fit] = {}
-    for structure in dict.fromkeys([model.correlation, *candidates]):
+    for structure in (each for each in candidates if each != model.correlation):
         try:
             fits[structure] = fit_gee(design, structure, model.lags, model.variance, level)
         except Refusal:
             continue
-    if model.correlation not in fits or len(fits) < 2:
+    if not fits:
         return Reason(name, NOT_TESTED, "Other working correlations could not be fitted beside this one.")
     moved, other = max(
         (float(np.max(np.abs(_beta(fit, marginal) - marginal.beta) / marginal.std_error)), structure)
         for structure, fit in fits.items()
-        if structure != model.correlation
     )
-    cic = {structure: _criterion(fit) for structure, fit in fits.items()}
+    cic: dict[str, float] = {model.correlation: float(own["cic"])}
+    cic |= {structure: _criterion(fit) for structure, fit in fits.items()}
     best = min(cic, key=lambda structure: cic[structure])
-    low, high = _error_ratios(fits[model.correlation])
+    low, high = _error_ratios(errors)
     wrong = high > FAR or low < 1 / FAR
     likely = moved > NOTICEABLE
     told = ", ".join(f"{structure} {fixed(value, 2)}" for structure, value in cic.items())
@@ -236,8 +254,8 @@ def _criterion(fit: Fit) -> float:
     return found
 
 
-def _error_ratios(fit: Fit) -> tuple[float, float]:
-    errors = fit.record["variance"]["standard_errors"]
+def _error_ratios(errors: Mapping[str, Sequence[float]]) -> tuple[float, float]:
+    """Smallest and largest ratio of robust to model-based standard errors."""
     ratios = np.array(errors["LZ"]) / np.array(errors["model"])
     return float(ratios.min()), float(ratios.max())
 

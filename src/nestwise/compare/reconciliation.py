@@ -31,16 +31,22 @@ from nestwise.compare.standardised import (
     standard_means,
 )
 from nestwise.config.study import Model
+from nestwise.design.cumulative import above_threshold, cumulative_design, threshold_names
 from nestwise.design.record import Design
 from nestwise.design.standard import StandardRows, designs_at
-from nestwise.vocabulary import INTERCEPT
+from nestwise.vocabulary import INTERCEPT, THRESHOLD
 
 Row = dict[str, Any]
 
 AGREES, DIFFERS = "agrees", "differs"
 APART = 2.0
 """Standard errors beyond which a difference is more than chance."""
-MEANS_OF: Mapping[str, str] = {"binomial": "risk", "poisson": "rate", "negative_binomial": "rate"}
+MEANS_OF: Mapping[str, str] = {
+    "binomial": "risk",
+    "ordinal": "probability",
+    "poisson": "rate",
+    "negative_binomial": "rate",
+}
 """What a standardised mean is called, by family; `mean` for the others."""
 
 
@@ -56,6 +62,8 @@ class Pair:
         The answers.
     record : mapping
         JSON record of the conditional fit.
+    marginal_record : mapping
+        That of the marginal fit, with its criterion `cic`.
     checks : mapping of str to mapping
         Its rows of `checks.parquet`, by name.
     level : float
@@ -69,6 +77,7 @@ class Pair:
     conditional: Effects
     marginal: Effects
     record: Mapping[str, Any]
+    marginal_record: Mapping[str, Any]
     checks: Mapping[str, Mapping[str, Any]]
     level: float = 0.95
     noun: str = "group"
@@ -102,7 +111,8 @@ def reconcile(pair: Pair, rows: StandardRows, grid: Grid) -> list[Row]:
         See `effects.refuse_irreconcilable` and `design.standard.designs_at`.
     """
     shared = refuse_irreconcilable(pair.conditional, pair.marginal)
-    found = integrated(pair.design, pair.conditional)
+    ordinal = pair.design.family == "ordinal"
+    found = integrated(cumulative_design(pair.design) if ordinal else pair.design, pair.conditional)
     errors = _errors_of_differences(pair, found)
     coefficients = list(_coefficients(pair, found, shared, errors))
     apart = [row["term"] for row in coefficients if row["verdict"] == DIFFERS]
@@ -128,16 +138,16 @@ def _coefficients(pair: Pair, found: Integrated, shared: Sequence[str], errors: 
     rule = rule_of_thumb(pair.design.link, found.variance)
     for name in shared:
         i, j = conditional.names.index(name), marginal.names.index(name)
-        one = _wald(conditional.beta[i], conditional.std_error[i], conditional.df, pair.level)
-        middle = _wald(found.beta[i], found.std_error[i], conditional.df, pair.level)
-        other = _wald(marginal.beta[j], marginal.std_error[j], marginal.df, pair.level)
+        one = wald(conditional.beta[i], conditional.std_error[i], conditional.df, pair.level)
+        middle = wald(found.beta[i], found.std_error[i], conditional.df, pair.level)
+        other = wald(marginal.beta[j], marginal.std_error[j], marginal.df, pair.level)
         left = float(marginal.beta[j] - found.beta[i])
         in_se = left / float(errors[i]) if errors[i] > 0 else None
         # Under a logarithm the intercept is shifted, not shrunk: a ratio would say nothing.
         moved = name == INTERCEPT and pair.design.link == "log"
         yield {
-            "kind": "coefficient", "term": name, "scale": "response" if pair.gaussian else "link",
-            **_three(one, middle, other), "level": pair.level,
+            "kind": "coefficient", "term": name, "scale": _scale(pair, name),
+            **three_answers(one, middle, other), "level": pair.level,
             "attenuation": None if moved else _attenuation(conditional, found, i),
             "attenuation_rule": None if moved else rule,
             "left": left, "left_se": float(errors[i]), "left_in_se": in_se,
@@ -145,16 +155,24 @@ def _coefficients(pair: Pair, found: Integrated, shared: Sequence[str], errors: 
         }  # fmt: skip
 
 
+def _scale(pair: Pair, name: str) -> str:
+    if pair.gaussian:
+        return "response"
+    return "link" if name in pair.design.names else THRESHOLD
+
+
 def _attenuation(conditional: Effects, found: Integrated, i: int) -> float | None:
     return factor(found.beta[i], conditional.beta[i], conditional.std_error[i])
 
 
-def _wald(value: float, error: float, df: float | None, level: float) -> Quantified:
+def wald(value: float, error: float, df: float | None, level: float) -> Quantified:
+    """An estimate with its Wald interval."""
     half = quantile(df, level) * float(error)
     return Quantified(float(value), float(error), float(value) - half, float(value) + half)
 
 
-def _three(conditional: Quantified, middle: Quantified, marginal: Quantified) -> Row:
+def three_answers(conditional: Quantified, middle: Quantified, marginal: Quantified) -> Row:
+    """The columns `conditional`, `integrated` and `marginal` of a row."""
     named = {"conditional": conditional, "integrated": middle, "marginal": marginal}
     return {
         f"{name}{part}": value
@@ -166,11 +184,24 @@ def _three(conditional: Quantified, middle: Quantified, marginal: Quantified) ->
 
 
 def _standardised(pair: Pair, rows: StandardRows, grid: Grid) -> Iterator[Row]:
-    """Means of every setting, then differences and ratios of the arms at every time."""
+    """Means of every setting, then differences and ratios of the arms at every time.
+
+    Of an ordinal outcome, the probabilities of lying above each threshold, one after the other.
+    """
     if not grid.settings:
         return
-    settings = [point.setting for point in grid.settings]
-    means = standard_means(designs_at(rows, settings), pair.conditional, pair.marginal, grid.weights)
+    designs = tuple(designs_at(rows, [point.setting for point in grid.settings]))
+    if pair.design.family != "ordinal":
+        yield from _of_one_mean(pair, designs, grid, "")
+        return
+    for c, name in enumerate(threshold_names(pair.design)):
+        above = tuple(above_threshold(design, c) for design in designs)
+        yield from _of_one_mean(pair, above, grid, f"> {name.split('|')[0]}")
+
+
+def _of_one_mean(pair: Pair, designs: Sequence[Design], grid: Grid, event: str) -> Iterator[Row]:
+    """Means and contrasts of one event, which is named where there are several."""
+    means = standard_means(designs, pair.conditional, pair.marginal, grid.weights)
     of = MEANS_OF.get(pair.design.family, "mean")
     named = {(point.x, point.by): each for point, each in zip(grid.settings, means, strict=True)}
     for (x, by), each in named.items():
@@ -178,8 +209,9 @@ def _standardised(pair: Pair, rows: StandardRows, grid: Grid) -> Iterator[Row]:
             interval_of_mean(pair.design.link, mean, effects, pair.level)
             for mean, effects in _with_effects(each, pair)
         ]
-        yield _row("mean", of, (x, by), three, pair.level)
-    for contrast in ("difference", "ratio"):
+        row = _row("mean", of, (x, by), three, pair.level)
+        yield row | {"term": f"{by} {event}" if by is not None else event} if event else row
+    for contrast, sign in (("difference", "-"), ("ratio", "/")):
         for (x, by), each in named.items():
             base = named.get((x, grid.reference))
             if by is None or by == grid.reference or base is None:
@@ -187,9 +219,7 @@ def _standardised(pair: Pair, rows: StandardRows, grid: Grid) -> Iterator[Row]:
             row = _row(
                 contrast, f"{of}_{contrast}", (x, by), _contrast(contrast, each, base, pair), pair.level
             )
-            yield row | {
-                "term": f"{by} - {grid.reference}" if contrast == "difference" else f"{by} / {grid.reference}"
-            }
+            yield row | {"term": f"{by} {sign} {grid.reference} {event}".rstrip()}
 
 
 def _with_effects(means: StandardMeans, pair: Pair) -> tuple[tuple[Mean, Effects], ...]:
@@ -212,9 +242,14 @@ def _row(
     middle, marginal = three[1], three[2]
     known = middle is not NOTHING and marginal is not NOTHING
     left = marginal.estimate - middle.estimate if known else None  # type: ignore[operator]
-    return {"kind": kind, "scale": scale, "x": at[0], "by": at[1], "left": left, "level": level} | _three(
-        *three
-    )
+    return {
+        "kind": kind,
+        "scale": scale,
+        "x": at[0],
+        "by": at[1],
+        "left": left,
+        "level": level,
+    } | three_answers(*three)
 
 
 def _reasons(
@@ -230,7 +265,7 @@ def _reasons(
     tested = [
         reasons.missingness(dropout_model(pair.design, times, pair.noun)),
         reasons.cluster_size(pair.design, pair.noun, pair.level),
-        reasons.correlation(pair.design, pair.model, pair.marginal, pair.level),
+        reasons.correlation(pair.design, pair.model, pair.marginal, pair.level, pair.marginal_record),
         reasons.quadrature(pair.record, pair.conditional),
         reasons.dispersion(pair.checks.get("overdispersion")),
         None if pair.gaussian else reasons.summary(found, errors),

@@ -15,14 +15,18 @@ from nestwise.compare.effects import (
     marginal_effects,
 )
 from nestwise.compare.engines import comparable, compare_engines
+from nestwise.compare.posterior import ENGINE, posterior_effects, reconcile_posterior
 from nestwise.compare.reconciliation import Pair, Row, reconcile
 from nestwise.compare.settings import grid_of
-from nestwise.config.study import Arm, Compare, Model
+from nestwise.compare.strategies import sensitivity
+from nestwise.config.missing import Arm
+from nestwise.config.study import Compare, Model
 from nestwise.data.dataset import Dataset
 from nestwise.design.build import build_design
 from nestwise.design.standard import standard_rows
 from nestwise.errors import NestwiseError
 from nestwise.results import conform, gather, load_record
+from nestwise.tables import stack
 from nestwise.vocabulary import RECONCILIATION
 
 
@@ -61,8 +65,8 @@ def reconcile_saved(
     Returns
     -------
     polars.DataFrame
-        In the schema RECONCILIATION; a pair that must not be compared is one row `refused` with the reason.
-        Empty without such a pair.
+        In the schema RECONCILIATION, rows of a model's likelihood before those of its posterior; a pair that
+        must not be compared is one row `refused` with the reason. Empty without such a pair.
     """
     models = {name: Model.model_validate(each) for name, each in section["models"].items()}
     arm = None if section["arm"] is None else Arm.model_validate(section["arm"])
@@ -75,11 +79,39 @@ def reconcile_saved(
     for name, model in models.items():
         own = by_model.get(name, {})
         engine = next((each for each in CONDITIONAL_ENGINES if each in own), None)
-        if engine is not None and "gee" in own:
+        with_draws = ENGINE in own and model.family != "ordinal"
+        engines = [each for each in (engine, ENGINE if with_draws else None) if each is not None]
+        for each in engines if "gee" in own else ():
             rows += _reconciled(
-                own[engine], own["gee"], dataset, model, arm=arm, level=level, labels=section["labels"]
+                own[each], own["gee"], dataset, model, arm=arm, level=level, labels=section["labels"]
             )
     return conform(pl.DataFrame(rows, schema=dict(RECONCILIATION)), RECONCILIATION)
+
+
+def sensitivity_saved(
+    folders: Sequence[str | os.PathLike[str]], refused: Mapping[str, Mapping[str, str]]
+) -> pl.DataFrame:
+    """Set every estimand under all strategies for missing data side by side.
+
+    Parameters
+    ----------
+    folders : sequence of path-like
+        Fits as written by `results.save_fit`: to all observed rows, and under every strategy.
+    refused : mapping
+        Model -> strategy -> why no engine of the model can carry it out.
+
+    Returns
+    -------
+    polars.DataFrame
+        In the schema SENSITIVITY; empty where `observed` is the only strategy.
+    """
+    tables = stack(folders, refused)
+    key = ("model", "engine", "strategy", "method")
+    records = {
+        tuple(pl.read_parquet(Path(folder) / "fits.parquet").select(key).row(0)): load_record(folder)
+        for folder in folders
+    }
+    return sensitivity(tables.estimates, tables.means, tables.fits, records)
 
 
 def _reconciled(
@@ -103,25 +135,40 @@ def _reconciled(
     try:
         comparable(one, other)
         design = build_design(dataset, one["model"], model)
+        other_record = load_record(marginal)
+        effects = marginal_effects(other, other_record, _fixed(marginal), design)
+        rows = standard_rows(dataset, model, design)
+        grid = grid_of(rows, dataset, None if arm is None else (arm.column, str(arm.reference)))
+        if one["engine"] == ENGINE:
+            drawn = posterior_effects(one, pl.read_parquet(conditional / "draws.parquet"), design)
+            return [shared | row for row in reconcile_posterior(drawn, effects, rows, grid, level)]
         record = load_record(conditional)
+        noun = "row"
+        if design.random:
+            group = design.random[0].group
+            noun = labels.get(group.split(":")[-1], group)
+        checks = pl.read_parquet(conditional / "checks.parquet").to_dicts()
         pair = Pair(
             design,
             model,
             conditional_effects(one, record, _fixed(conditional), design),
-            marginal_effects(other, load_record(marginal), _fixed(marginal), design),
+            effects,
             record,
-            {row["check"]: row for row in pl.read_parquet(conditional / "checks.parquet").to_dicts()},
+            {**other_record, "cic": _criterion(marginal)},
+            {row["check"]: row for row in checks},
             level,
-            labels.get(design.random[0].group.split(":")[-1], design.random[0].group)
-            if design.random
-            else "row",
+            noun,
         )
-        rows = standard_rows(dataset, model, design)
-        grid = grid_of(rows, dataset, None if arm is None else (arm.column, str(arm.reference)))
         return [shared | row for row in reconcile(pair, rows, grid)]
     except NestwiseError as refusal:
         reason = " ".join(str(problem) for problem in refusal.problems)
         return [shared | {"kind": "refused", "verdict": "refused", "reason": reason}]
+
+
+def _criterion(folder: Path) -> float | None:
+    """CIC of a saved marginal fit."""
+    rows = pl.read_parquet(folder / "estimates.parquet").filter(pl.col("term") == "cic")
+    return None if rows.is_empty() else rows["estimate"][0]
 
 
 def _fixed(folder: Path) -> dict[str, float]:

@@ -82,9 +82,9 @@ def standard_means(
     """
     return tuple(
         StandardMeans(
-            _mean(design, conditional, weights, over_groups=False),
-            _mean(design, conditional, weights, over_groups=True),
-            _mean(design, marginal, weights, over_groups=False),
+            standard_mean(design, conditional, weights, over_groups=False),
+            standard_mean(design, conditional, weights, over_groups=True),
+            standard_mean(design, marginal, weights, over_groups=False),
         )
         for design in designs
     )
@@ -96,7 +96,8 @@ def linear_part(design: Design, effects: Effects) -> tuple[FloatArray, FloatArra
     return X, X @ effects.beta
 
 
-def _mean(design: Design, effects: Effects, weights: FloatArray, *, over_groups: bool) -> Mean:
+def standard_mean(design: Design, effects: Effects, weights: FloatArray, *, over_groups: bool) -> Mean:
+    """Weighted mean over rows: of a typical group or of a marginal model, or averaged over the groups."""
     X, eta = linear_part(design, effects)
     if design.offset is not None and design.link != "log":
         eta = eta + design.offset

@@ -2,7 +2,9 @@
 
 In reading order:
 
-- `study`, `run`: every key a person may write; `families`: which links go with which family.
+- `study`, `missing`, `run`: every key a person may write; `words`: the names in them; `families`: which links
+  go with which family.
+- `treatments`: which fits the strategies for missing data ask for.
 - `strict_yaml`: YAML as plain data, bounded in size.
 - `load`: files in, checked records out, formulas included.
 - `sections`: what each step reads of a study, so that only what a change touches runs again.

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from nestwise.config.missing import REFERENCE_BASED
 from nestwise.config.study import Report, Study
+from nestwise.config.treatments import strategies_of, why_not
 
 Section = dict[str, Any]
 
@@ -17,6 +19,8 @@ _MEANS_KEYS = {"means"}
 _LMM_KEYS = {"df", "robust", "bootstrap"}
 _GEE_KEYS = {"lags", "variance"}
 _BAYES_KEYS = {"priors", "draws", "tune", "chains"}
+_PLAN_KEYS = {"arm", "visit", "baseline"}
+_DRAW_KEYS = {"imputations", "methods", "auxiliary", "iterations", "imputation"}
 _READ_KEYS = {"type", "levels", "reference"}
 
 
@@ -92,9 +96,56 @@ def compare_section(study: Study) -> Section:
     }
 
 
+def missing_section(study: Study) -> Section:
+    """The model whose variables may be missing, and who was to be seen when."""
+    main = study.report.main_model or list(study.models)[-1]
+    return {
+        "model": study.models[main].model_dump(mode="json", include=_FIT_KEYS),
+        "missing": study.missing.model_dump(mode="json", include=_PLAN_KEYS),
+        "level": study.compare.level,
+    }
+
+
+def draw_section(study: Study, model: str, seed: int) -> Section:
+    """A model whose gaps are drawn, and how."""
+    return {
+        "model": study.models[model].model_dump(mode="json", include=_FIT_KEYS),
+        "missing": study.missing.model_dump(mode="json", include=_DRAW_KEYS | _PLAN_KEYS),
+        "levels": {
+            name: variable.constant_within
+            for name, variable in study.variables.items()
+            if variable.constant_within is not None
+        },
+        "level": study.compare.level,
+        "seed": seed,
+    }
+
+
+def treat_section(study: Study, model: str, engine: str, treatment: str, seed: int) -> Section:
+    """A model as one engine reads it, with one strategy: a shift of `delta` is its value."""
+    strategy, _, shift = treatment.partition("-")
+    keys = _PLAN_KEYS | ({"delta_arms"} if shift else set()) | ({"weights"} if strategy == "wgee" else set())
+    keys |= {"inference", "imputations"} if strategy in REFERENCE_BASED else set()
+    return fit_section(study, model, engine, seed) | {
+        "strategy": strategy,
+        "delta": study.missing.delta[int(shift)] if shift else None,
+        "missing": study.missing.model_dump(mode="json", include=keys),
+        "seed": seed,
+    }
+
+
 def tables_section(study: Study) -> Section:
-    """Which strategies the tables answer for."""
-    return {"strategies": list(study.missing.strategies)}
+    """The strategies that lead to no fit, each with the reason."""
+    return {
+        "refused": {
+            name: {
+                strategy: reason
+                for strategy in strategies_of(study, name)
+                if strategy != "observed" and (reason := why_not(study, name, strategy))
+            }
+            for name in study.models
+        }
+    }
 
 
 def figures_section(study: Study, seed: int) -> Section:

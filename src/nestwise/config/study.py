@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from nestwise.config.families import LINKS
-
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-"""Names that become parts of paths: letters, digits, `_` and `-`."""
-ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f`]+$")]
-Text = Annotated[str, StringConstraints(max_length=4000)]
+from nestwise.config.missing import Missing, Strategy
+from nestwise.config.words import ColumnName, Name, Section, Text
 
 VariableType = Literal["continuous", "count", "binary", "categorical", "ordinal", "date"]
 Engine = Literal["lmm", "glmm", "gee", "mixedlm", "pymc", "pooled", "unpooled"]
 Family = Literal["gaussian", "binomial", "poisson", "negative_binomial", "ordinal", "gamma"]
 Link = Literal["identity", "logit", "probit", "cloglog", "log", "inverse"]
-Strategy = Literal[
-    "observed", "complete_case", "locf", "mi", "wgee", "bayes", "delta", "j2r", "cir", "cr", "lmcf"
-]  # fmt: skip
 
 DegreesOfFreedom = Literal[
     "satterthwaite", "kenward_roger", "kenward_roger_linear", "between_within", "normal"
 ]  # fmt: skip
 Sandwich = Literal["CR0", "CR1", "CR2", "CR3"]
 WorkingCorrelation = Literal[
-    "independence", "exchangeable", "ar1", "unstructured", "m_dependent", "nested"
+    "independence", "exchangeable", "ar1", "unstructured", "m_dependent", "nested", "global_odds_ratio"
 ]  # fmt: skip
 MarginalVariance = Literal["LZ", "KC", "MD", "FG", "MBN", "model"]
 
@@ -34,12 +28,6 @@ DEFAULT_ENGINES: dict[str, tuple[Engine, ...]] = {
     "gaussian": ("pooled", "unpooled", "lmm", "mixedlm", "pymc"),
 }
 GENERALISED_ENGINES: tuple[Engine, ...] = ("glmm", "gee", "pymc")
-
-
-class Section(BaseModel):
-    """A part of the study file: frozen, and unknown keys are problems."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Wide(Section):
@@ -231,6 +219,9 @@ class Model(Section):
         (), description="marginal means over the levels of these variables, e.g. [[visit, arm]]"
     )
     priors: dict[str, Prior] = Field(default_factory=dict, description="term, sd:TERM, cor or sigma -> prior")
+    strategies: tuple[Strategy, ...] | None = Field(
+        None, description="how missing data are treated; default: those of `missing`"
+    )
     label: Text | None = Field(None, description="what the model is for, in a few words")
     draws: int = Field(1000, ge=100, le=100_000, description="posterior draws a chain")
     tune: int = Field(1000, ge=100, le=100_000, description="warm-up steps a chain")
@@ -287,22 +278,6 @@ class Model(Section):
             ),
             (len(set(self.means)) != len(self.means), "means lists a grid twice"),
         )
-
-
-class Arm(Section):
-    """The randomised arm."""
-
-    column: ColumnName
-    reference: str | int | float | bool
-
-
-class Missing(Section):
-    """How missing data are treated; each strategy becomes rows of its own."""
-
-    strategies: tuple[Strategy, ...] = ("observed",)
-    imputations: Literal["auto"] | Annotated[int, Field(ge=2, le=10_000)] = "auto"
-    arm: Arm | None = None
-    delta: tuple[float, ...] = ()
 
 
 class Compare(Section):

@@ -19,7 +19,7 @@ class Planned:
     Attributes
     ----------
     step : str
-        Its rule; for fits with the engine, as `fit.lmm`.
+        Its rule; for fits with the engine or the strategy: see `step_name`.
     study : str
     size : float
         MB of data as text.
@@ -82,6 +82,23 @@ class Row:
     asked_minutes: int
     asked_memory: int
     basis: str
+
+
+def step_name(rule: str, engine: str | None = None, treatment: str | None = None) -> str:
+    """What a job is called in a plan: its rule, `fit.lmm` for a fit, `treat.delta` for one under a strategy.
+
+    Parameters
+    ----------
+    rule : str
+        Name of the rule.
+    engine : str, optional
+        Of a fit.
+    treatment : str, optional
+        Strategy for missing data as it stands in a path, as `delta-2`: all shifts cost the same.
+    """
+    if treatment:
+        return f"treat.{treatment.partition('-')[0]}"
+    return f"fit.{engine}" if engine else rule
 
 
 def read_measured(path: Path = MEASURED) -> dict[str, list[Measured]]:

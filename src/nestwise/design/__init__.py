@@ -8,7 +8,8 @@ In reading order:
 - `covariance`, `occasions`, `grid`: the covariance of the residuals, when rows were observed, and where
   marginal means are asked for.
 - `columns`, `basis`, `matrix`: variables, splines and polynomials, and the model matrix as R names it.
-- `outcome`, `precision`: the outcome, the weights and standard errors of its rows.
+- `outcome`, `precision`: the outcome, the weights and standard errors of its rows; `cumulative`: an ordinal
+  outcome as indicators of lying above its thresholds.
 - `random_terms`, `membership`, `relation`: the columns that vary, and their groups: several a row, or akin.
 - `residual`, `identification`: subjects and visits of a residual covariance, and what cannot be estimated.
 - `means`: reference grids of marginal means; `contextual`: the levels of one covariate compared;
@@ -16,5 +17,6 @@ In reading order:
 - `magnitude`, `rank`: numbers no arithmetic can carry, columns that follow from others.
 - `build`: all of these at once.
 - `group_level`: the part of the fixed effects that a group's coefficient is expected to have.
-- `markup`, `mathml`, `description`: the model in mathematics, and what a report says of it.
+- `markup`, `distributions`, `mathml`, `marginal_equations`, `description`: the model in mathematics, with
+  random effects and averaged over groups, and what a report says of it.
 """

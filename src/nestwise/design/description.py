@@ -67,6 +67,7 @@ def design_record(design: Design) -> dict[str, Any]:
         "names": list(design.names),
         "dropped": list(design.dropped),
         "offset": design.offset is not None,
+        "trials": design.trials is not None,
         "weights": design.weights is not None,
         "sampling_error": design.sampling_error is not None,
         "residual": _residual(design.residual),

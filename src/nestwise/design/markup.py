@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
 TERMS_A_LINE = 4
 CHARACTERS_A_LINE = 50
 """Symbols and letters of the terms of one line, beyond which it is wider than a page."""
 _TAG = re.compile(r"<[^>]*>")
+
+
+@dataclass(frozen=True)
+class Equation:
+    """One line of mathematics with its name; `mathml` is a whole `<math>` element."""
+
+    title: str
+    mathml: str
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """Which quantity of the tables a symbol stands for."""
+
+    mathml: str
+    component: str
+    term: str
+    group: str | None = None
 
 
 def factors(name: str) -> tuple[str, ...]:

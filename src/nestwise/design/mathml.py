@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nestwise.design.distributions import DISPERSIONS, outcome_equations
 from nestwise.design.group_level import group_level_parts
 from nestwise.design.markup import (
-    SIGMA2,
     ZERO,
-    brackets,
+    Equation,
+    Symbol,
     factors,
     group_index,
     math,
@@ -78,6 +79,7 @@ class Shape:
     family: str = "gaussian"
     link: str = "identity"
     offset: bool = False
+    trials: bool = False
 
     @property
     def levelled(self) -> bool:
@@ -86,24 +88,6 @@ class Shape:
         Not where rows belong to several groups, or groups are related: no group's equation stands alone.
         """
         return len(self.random) == 1 and self.random[0].memberships == 1 and not self.random[0].relation
-
-
-@dataclass(frozen=True)
-class Equation:
-    """One line of mathematics with its name; `mathml` is a whole `<math>` element."""
-
-    title: str
-    mathml: str
-
-
-@dataclass(frozen=True)
-class Symbol:
-    """Which quantity of the tables a symbol stands for."""
-
-    mathml: str
-    component: str
-    term: str
-    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +138,8 @@ def shape(design: Design) -> Shape:
         )
         for t in design.random
     )
+    if design.family == "ordinal":
+        fixed = tuple(effect for effect in fixed if effect.name != INTERCEPT)  # thresholds stand for it
     return Shape(
         design.outcome,
         design.n,
@@ -162,6 +148,7 @@ def shape(design: Design) -> Shape:
         design.family,
         design.link,
         offset=design.offset is not None,
+        trials=design.trials is not None,
     )
 
 
@@ -174,6 +161,7 @@ def shape_from_record(record: Mapping[str, Any]) -> Shape:
     """Read back a shape saved with `dataclasses.asdict` (lists where there were tuples)."""
     return Shape(
         **{key: record[key] for key in ("outcome", "n", "family", "link", "offset")},
+        trials=bool(record.get("trials")),
         fixed=tuple(FixedShape(**row) for row in record["fixed"]),
         random=tuple(RandomShape(**(row | {"names": tuple(row["names"])})) for row in record["random"]),
     )
@@ -210,17 +198,9 @@ def drawn(symbols: Sequence[str], term: RandomShape, mark: str = "") -> str:
     return row(matrix([[symbol] for symbol in symbols]), mo("∼"), normal(nought, Sigma))
 
 
-def _outcome(model: Shape) -> tuple[str, list[str], list[Equation]]:
+def _outcome(model: Shape) -> tuple[str, list[str], tuple[Equation, ...]]:
     """The left side, the residual as a term of the sum, and what else is said of the rows."""
-    y = sub(mi(model.outcome), mi("i"))
-    if model.family == "gaussian":
-        error = sub(mi("ε"), mi("i"))
-        spread = Equation("Residuals", math(row(error, mo("∼"), normal(ZERO, SIGMA2))))
-        return y, [error], [spread]
-    mu = sub(mi("μ"), mi("i"))
-    family = model.family.replace("_", " ").capitalize()
-    spread = Equation("Outcome", math(row(y, mo("∼"), mi(family), brackets(mu))))
-    return row(mi(model.link), brackets(mu)), [], [spread]
+    return outcome_equations(model.outcome, model.family, model.link, trials=model.trials)
 
 
 def _offset(model: Shape) -> list[str]:
@@ -313,9 +293,10 @@ def _variance_symbols(term: RandomShape, mark: str = "") -> list[Symbol]:
 
 
 def _residual_symbol(model: Shape) -> list[Symbol]:
-    if model.family != "gaussian":
+    symbol, name = DISPERSIONS.get(model.family, ("σ", "sigma"))
+    if model.family != "gaussian" and model.family not in DISPERSIONS:
         return []
-    return [Symbol(math(mi("σ"), block=False), "residual", "sigma")]
+    return [Symbol(math(mi(symbol), block=False), "residual", name)]
 
 
 def write(model: Shape) -> Writing:

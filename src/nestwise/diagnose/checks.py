@@ -73,7 +73,9 @@ def diagnose(
         judged: list[Check] = []
         if engine in MIXED:
             known = rows.height == predictions.height > 0 and not rows[".label"].null_count()
-            of_rows = residual_checks(predictions, rows[".label"] if known else None)
+            # Counts and proportions have neither normal residuals nor one variance.
+            normal = str(design.get("family") or "gaussian") == "gaussian"
+            of_rows = residual_checks(predictions, rows[".label"] if known else None) if normal else ()
             # What concerns no group is said once.
             checks += [] if place else [check for check in of_rows if check.check != BY_GROUP]
             judged += [check for check in of_rows if check.check == BY_GROUP]

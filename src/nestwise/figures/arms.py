@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
+from nestwise.figures.colours import INK
 from nestwise.figures.drawing import Drawing, Wording, cannot, drawn, plain
 from nestwise.figures.means import MOST_LINES, first_variable, level_of, lines_along
-from nestwise.figures.theme import INK, new_figure, quiet
+from nestwise.figures.theme import new_figure, quiet
 from nestwise.names import several
 from nestwise.numbers import interval, p_value, with_error
 

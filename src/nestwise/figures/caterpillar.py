@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from nestwise.figures.colours import INK, MUTED, PARTIAL
 from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, column, drawn, plain, span
-from nestwise.figures.theme import INK, MUTED, PARTIAL, RASTER_ABOVE, new_figure, quiet
+from nestwise.figures.theme import RASTER_ABOVE, new_figure, quiet
 from nestwise.names import counted
 from nestwise.numbers import say
 

@@ -10,8 +10,9 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from nestwise.figures.colours import INK, NO, PARTIAL
 from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, drawn, plain
-from nestwise.figures.theme import INK, NO, PARTIAL, new_figure, quiet
+from nestwise.figures.theme import new_figure, quiet
 from nestwise.numbers import fixed, say
 
 MOST_STRATA = 4

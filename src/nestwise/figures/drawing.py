@@ -50,12 +50,15 @@ class Wording:
         Label of each grouping factor that has one.
     time : str or None
         The time column.
+    scale : str or None
+        What coefficients are measured in where it is not the outcome: `log odds`.
     """
 
     outcome: str
     variables: Mapping[str, VariableInfo] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
     time: str | None = None
+    scale: str | None = None
 
     def name(self, variable: str) -> str:
         """What a variable is called."""
@@ -92,7 +95,7 @@ class Wording:
 
     def coefficient_unit(self, term: str) -> str:
         """Return the unit of a coefficient: the outcome's, per unit of the predictor."""
-        outcome = self.unit(self.outcome) or self.name(self.outcome)
+        outcome = self.scale or self.unit(self.outcome) or self.name(self.outcome)
         return outcome if term == INTERCEPT else f"{outcome} per {self.unit(term) or 'unit'}"
 
 

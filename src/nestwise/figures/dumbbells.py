@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 
+from nestwise.figures.colours import COMPLETE, MUTED, NO, PAPER, PARTIAL
 from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, column, evenly, plain
-from nestwise.figures.theme import COMPLETE, MUTED, NO, PAPER, PARTIAL, new_figure, quiet
+from nestwise.figures.theme import new_figure, quiet
 from nestwise.names import counted
 from nestwise.numbers import say
 from nestwise.vocabulary import INTERCEPT

@@ -8,10 +8,11 @@ from typing import Any
 import polars as pl
 from matplotlib.axes import Axes
 
+from nestwise.figures.colours import INK, MUTED, NOTIONS
 from nestwise.figures.drawing import Drawing, cannot, drawn, plain, span
-from nestwise.figures.theme import INK, MUTED, NOTIONS, new_figure, quiet
+from nestwise.figures.theme import new_figure, quiet
 from nestwise.numbers import fixed
-from nestwise.vocabulary import INTERCEPT
+from nestwise.vocabulary import INTERCEPT, THRESHOLD
 
 PANELS = 8
 PLACES = {"conditional": 2, "integrated": 1, "marginal": 0}
@@ -35,7 +36,7 @@ def three_effects(rows: pl.DataFrame, *, link: str) -> Drawing:
     Refusal
         Without a term beside the intercept.
     """
-    effects = rows.filter(pl.col("term") != INTERCEPT)
+    effects = rows.filter((pl.col("term") != INTERCEPT) & pl.col("scale").ne_missing(THRESHOLD))
     if effects.height == 0:
         raise cannot("three_effects", "the model has no term beside the intercept")
     shown = effects.head(PANELS)

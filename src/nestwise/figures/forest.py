@@ -6,8 +6,9 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from nestwise.figures.colours import ENGINE_NOTIONS, INK
 from nestwise.figures.drawing import Drawing, Wording, cannot, drawn, plain, span
-from nestwise.figures.theme import ENGINE_NOTIONS, INK, new_figure, quiet
+from nestwise.figures.theme import new_figure, quiet
 from nestwise.numbers import say
 from nestwise.vocabulary import INTERCEPT
 

@@ -27,6 +27,8 @@ TITLES: Mapping[str, str] = MappingProxyType(
     {
         "spaghetti": "The raw data over time",
         "outcome_by_group": "The raw data by group",
+        "proportions_over_time": "Proportions over time",
+        "proportions_by_group": "Proportions of groups, and luck",
         "within_between": "Within groups and between groups",
         "missingness": "What is missing",
         "variance_partition": "Where the variance lies",
@@ -45,6 +47,13 @@ TITLES: Mapping[str, str] = MappingProxyType(
         "residual_correlations": "How the visits of one subject hang together",
         "three_effects": "Conditional and marginal effects",
         "trajectories": "Individual, typical and average curves",
+        "missingness_map": "Who was seen when",
+        "dropout_curves": "Who is still observed",
+        "dropout_means": "Those who left, and those who stayed",
+        "strategy_forest": "One question under every treatment of missing data",
+        "tipping_point": "How far lost outcomes must be shifted",
+        "imputation_traces": "The chains of the imputation",
+        "imputed_values": "Imputed beside observed values",
         "influence": "What leaving a group out would change",
         "profiles": "Profiles of the likelihood",
         "tau_posterior": "Differences between groups: prior and posterior",
@@ -53,6 +62,8 @@ TITLES: Mapping[str, str] = MappingProxyType(
         "trace_rank": "The chains",
         "residual_vs_fitted": "Residuals against fitted values",
         "residual_qq": "Residuals against the normal distribution",
+        "binned_residuals": "Observed less expected, in bins",
+        "quantile_residual_qq": "Quantile residuals against the normal distribution",
         "random_effect_qq": "Group effects against the normal distribution",
     }
 )

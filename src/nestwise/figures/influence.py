@@ -7,8 +7,9 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from nestwise.figures.colours import INK, MUTED, NO, PARTIAL
 from nestwise.figures.drawing import Drawing, Wording, cannot, column, drawn, plain
-from nestwise.figures.theme import INK, MUTED, NO, PARTIAL, RASTER_ABOVE, new_figure, quiet
+from nestwise.figures.theme import RASTER_ABOVE, new_figure, quiet
 from nestwise.names import counted, several
 from nestwise.numbers import say
 

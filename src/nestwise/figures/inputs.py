@@ -11,15 +11,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from nestwise.config.families import scale_name
 from nestwise.config.study import Study
 from nestwise.data.dataset import Dataset, worded
 from nestwise.diagnose.rows import analysis_rows
 from nestwise.figures.drawing import FloatArray, Wording
+from nestwise.imputation.draws import Draws, load_draws
+from nestwise.missing.record import Description
+from nestwise.missing.saved import saved_description
 from nestwise.results import TABLES, empty
 from nestwise.storage import read_json
-from nestwise.vocabulary import INFLUENCE, INTERCEPT, MEANS, PROFILES, RECONCILIATION
+from nestwise.vocabulary import INFLUENCE, INTERCEPT, MEANS, PROFILES, RECONCILIATION, SENSITIVITY
 
-MIXED = ("lmm", "pymc", "mixedlm")
+MIXED = ("lmm", "glmm", "pymc", "mixedlm")
 """Engines whose partial pooling is drawn, the preferred first."""
 
 
@@ -37,6 +41,10 @@ class FigureInputs:
         The stacked tables of all fits.
     reconciliation : DataFrame
         Conditional beside marginal effects.
+    sensitivity : DataFrame
+        Every estimand under every strategy for missing data.
+    description : Description or None
+        What is missing of the outcome of the main model.
     fits_folder : Path
         Holds `<model>.<engine>/` with predictions, draws and record of each fit.
     designs : mapping of str to mapping
@@ -58,6 +66,8 @@ class FigureInputs:
     influence: pl.DataFrame = field(default_factory=lambda: empty(INFLUENCE))
     profiles: pl.DataFrame = field(default_factory=lambda: empty(PROFILES))
     reconciliation: pl.DataFrame = field(default_factory=lambda: empty(RECONCILIATION))
+    sensitivity: pl.DataFrame = field(default_factory=lambda: empty(SENSITIVITY))
+    description: Description | None = None
 
     @property
     def main_model(self) -> str:
@@ -69,8 +79,18 @@ class FigureInputs:
         """Coverage of the intervals."""
         return self.config.compare.level
 
-    def wording(self, outcome: str) -> Wording:
-        """How the study calls things."""
+    def outcome_of(self, model: str) -> tuple[str, str]:
+        """Family and link of a model; Gaussian where nothing is known."""
+        design = self.designs.get(model, {})
+        family = str(design.get("family") or "gaussian")
+        return family, str(design.get("link") or "identity")
+
+    def generalised(self, model: str) -> bool:
+        """Whether the coefficients of a model are not on the scale of its outcome."""
+        return self.outcome_of(model) != ("gaussian", "identity")
+
+    def wording(self, outcome: str, model: str | None = None) -> Wording:
+        """How the study calls things, coefficients of a model with a link on the scale of the link."""
         variables = dict(self.dataset.variables)
         time = self.config.time
         if time is not None and time.unit and time.column in variables:
@@ -78,7 +98,13 @@ class FigureInputs:
             if known.unit is None:
                 variables[time.column] = replace(known, unit=time.unit)
         labels = {name: group.label for name, group in self.config.groups.items() if group.label}
-        return Wording(outcome, variables, labels, self.dataset.time)
+        scale = scale_name(*self.outcome_of(model)) if model and self.generalised(model) else None
+        return Wording(outcome, variables, labels, self.dataset.time, scale)
+
+    def draws_of(self, model: str) -> Draws | None:
+        """The imputations of a model; None where none were made."""
+        path = self.fits_folder.parent / "imputations" / f"{model}.mi.npz"
+        return load_draws(path) if path.is_file() else None
 
     def table(self, model: str, engine: str, name: str) -> pl.DataFrame:
         """`predictions` or `draws` of a fit; empty where there are none."""
@@ -110,7 +136,17 @@ def gather_inputs(
     root = Path(folder)
     tables = {
         name: pl.read_parquet(path) if (path := root / f"{name}.parquet").is_file() else empty(schema)
-        for name, schema in [*TABLES.items(), ("reconciliation", RECONCILIATION)]
+        for name, schema in [
+            *TABLES.items(),
+            ("reconciliation", RECONCILIATION),
+            ("sensitivity", SENSITIVITY),
+        ]
+    }
+    sensitivity = tables.pop("sensitivity")
+    # Other strategies have their own figures; every other figure shows all observed rows.
+    tables = {
+        name: table.filter(pl.col("strategy") == "observed") if "strategy" in table.columns else table
+        for name, table in tables.items()
     }
     designs = {
         name: read_json(path)
@@ -128,6 +164,8 @@ def gather_inputs(
         influence=tables["influence"],
         profiles=tables["profiles"],
         reconciliation=tables["reconciliation"],
+        sensitivity=sensitivity,
+        description=saved_description(root / "missing"),
         fits_folder=root / "fits",
         designs=designs,
         seed=seed,

@@ -7,8 +7,9 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from nestwise.figures.caterpillar import LABELS_UP_TO, ONE_COLUMN_UP_TO, alike, ordered_effects
+from nestwise.figures.colours import GRID, PARTIAL
 from nestwise.figures.drawing import Drawing, Wording, cannot, column, drawn, plain
-from nestwise.figures.theme import GRID, PARTIAL, RASTER_ABOVE, new_figure, quiet
+from nestwise.figures.theme import RASTER_ABOVE, new_figure, quiet
 from nestwise.names import counted, several
 
 

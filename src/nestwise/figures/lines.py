@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 
+from nestwise.figures.colours import COMPLETE, MUTED, NO, PARTIAL
 from nestwise.figures.drawing import (
     Drawing,
     FloatArray,
@@ -18,7 +19,7 @@ from nestwise.figures.drawing import (
     plain,
     span,
 )
-from nestwise.figures.theme import COMPLETE, MUTED, NO, PARTIAL, new_figure, quiet
+from nestwise.figures.theme import new_figure, quiet
 from nestwise.names import counted
 from nestwise.numbers import say
 

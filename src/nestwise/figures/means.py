@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 
+from nestwise.figures.colours import CHAIN_COLORS, INK, PARTIAL
 from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, column, drawn, plain
-from nestwise.figures.theme import CHAIN_COLORS, INK, PARTIAL, new_figure, quiet
+from nestwise.figures.theme import new_figure, quiet
 from nestwise.names import plural, several
 from nestwise.numbers import say
 

@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 
+from nestwise.figures.colours import GRID, NO, PARTIAL
 from nestwise.figures.drawing import Drawing, Wording, cannot, drawn, plain
-from nestwise.figures.theme import GRID, NO, PARTIAL, new_figure, quiet
+from nestwise.figures.theme import new_figure, quiet
 from nestwise.names import counted
 
 PATTERNS = 10

@@ -8,8 +8,9 @@ from textwrap import wrap
 import polars as pl
 from matplotlib.axes import Axes
 
+from nestwise.figures.colours import COMPLETE, NOTIONS, PAPER, Notion
 from nestwise.figures.drawing import Drawing, Wording, cannot, drawn, plain, squared
-from nestwise.figures.theme import COMPLETE, NOTIONS, PAPER, Notion, new_figure, quiet
+from nestwise.figures.theme import new_figure, quiet
 from nestwise.numbers import say
 from nestwise.vocabulary import INTERCEPT
 

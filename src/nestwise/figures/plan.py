@@ -11,6 +11,7 @@ import polars as pl
 from nestwise.figures.caterpillar import caterpillar
 from nestwise.figures.drawing import Drawing, Wording
 from nestwise.figures.forest import reml_vs_posterior
+from nestwise.figures.generalised import binary_plan, residual_plan
 from nestwise.figures.inference import inference_plan
 from nestwise.figures.inputs import MIXED, FigureInputs, ModelTables, model_factors, model_tables, study_rows
 from nestwise.figures.league import league
@@ -25,6 +26,7 @@ from nestwise.figures.reconciliation import reconciliation_plan
 from nestwise.figures.replicates import posterior_predictive, prior_predictive
 from nestwise.figures.residuals import random_effect_qq, residual_qq, residual_vs_fitted
 from nestwise.figures.shrinkage import shrinkage
+from nestwise.figures.strategies import description_plan, strategy_plan
 from nestwise.figures.varying_lines import NUMERIC, group_predictors, line_predictor, line_rows, line_table
 from nestwise.figures.within_between import within_between
 from nestwise.seeds import seed_for
@@ -48,10 +50,14 @@ def study_plan(inputs: FigureInputs) -> Plan:
     columns = {"label": factor, "y": tables.outcome}
     schema = inputs.dataset.frame.collect_schema()
     plan: Plan = {}
+    binary = binary_plan(inputs, tables, wording, factor)
+    plan |= binary
     numeric_outcome = tables.outcome in schema and schema[tables.outcome] in NUMERIC
     if numeric_outcome and factor in schema:
         time = inputs.dataset.time
-        if time is not None and time in schema and schema[time] in NUMERIC:
+        if binary:
+            pass  # lines between zeros and ones show nothing
+        elif time is not None and time in schema and schema[time] in NUMERIC:
             rows = study_rows(inputs, columns | {"x": time})
             plan["spaghetti"] = lambda: spaghetti(rows, wording, group=factor)
         else:
@@ -69,6 +75,7 @@ def study_plan(inputs: FigureInputs) -> Plan:
     measured = [name for name in inputs.dataset.variables if name in schema]
     if _any_missing(inputs.dataset.frame, measured):
         plan["missingness"] = lambda: missingness(inputs.dataset.frame, measured, wording)
+    plan |= description_plan(inputs, wording)
     # A main model with a residual covariance alone has no groups; the others may have.
     varying = inputs.estimates.filter(pl.col("component") == "sd")["engine"].to_list()
     engine = tables.engine or next((name for name in MIXED if name in varying), "")
@@ -76,6 +83,8 @@ def study_plan(inputs: FigureInputs) -> Plan:
         labels = {name: model.label or name for name, model in inputs.config.models.items()}
         known = [name for name, model in inputs.config.models.items() if model.sampling_error]
         own = inputs.estimates.filter((pl.col("engine") == engine) & ~pl.col("model").is_in(known))
+        # Outcomes that are not Gaussian have no residual variance beside that of the groups.
+        own = own.filter(~pl.col("model").is_in([name for name in labels if inputs.generalised(name)]))
         if "sd" in own["component"]:
             plan["variance_partition"] = lambda: variance_partition(own, wording, labels=labels)
     return plan
@@ -119,16 +128,21 @@ def model_plan(inputs: FigureInputs, model: str) -> Plan:
         One of its models.
     """
     tables = model_tables(inputs, model)
-    wording = inputs.wording(tables.outcome)
+    wording = inputs.wording(tables.outcome, model)
+    curved = inputs.generalised(model)
     plan: Plan = {}
     for own, mark in _by_factor(inputs, tables):
         plan |= {f"{name}{mark}": draw for name, draw in _group_plan(inputs, own, wording).items()}
-    if tables.engine and tables.groups.height:
+    schools = {"lmm", "mixedlm", "pymc"} & set(tables.estimates["engine"])
+    if tables.engine and tables.groups.height and schools:
         plan["reml_vs_posterior"] = lambda: reml_vs_posterior(tables.estimates, wording)
     plan |= inference_plan(inputs, tables, wording)
     plan |= reconciliation_plan(inputs, model, wording)
+    plan |= strategy_plan(inputs, model, wording)
     plan |= _posterior_plan(inputs, tables, wording)
-    if tables.predictions.height:
+    if curved:
+        plan |= residual_plan(inputs, tables, wording)
+    elif tables.predictions.height:
         plan["residual_vs_fitted"] = lambda: residual_vs_fitted(tables.predictions, wording)
         plan["residual_qq"] = lambda: residual_qq(tables.predictions, wording)
     for own, mark in _by_factor(inputs, tables):
@@ -156,7 +170,8 @@ def _group_plan(inputs: FigureInputs, tables: ModelTables, wording: Wording) -> 
     first = INTERCEPT if INTERCEPT in tables.terms else tables.terms[0]
     plan: Plan = {}
     # Beside a second grouping factor no group has an estimate from its own rows alone.
-    alone = groups["no_pooling"].is_not_null().any() or tables.only
+    curved = wording.scale is not None
+    alone = groups["no_pooling"].is_not_null().any() or (tables.only and not curved)
     if alone:
         plan["pooling_by_size"] = lambda: pooling_by_size(
             groups, wording, group=group, term=first, variance_ratio=crossover
@@ -168,7 +183,7 @@ def _group_plan(inputs: FigureInputs, tables: ModelTables, wording: Wording) -> 
         )
     if alone:
         plan["shrinkage"] = lambda: shrinkage(groups, wording, group=group, covariance=tables.covariance)
-    if groups["n"].n_unique() > 1:
+    if groups["n"].n_unique() > 1 and not curved:
         # The closed form holds for one grouping factor alone.
         curve = ratio if tables.only else None
         plan["pooling_factor"] = lambda: pooling_factor(groups, wording, group=group, variance_ratio=curve)

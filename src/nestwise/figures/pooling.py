@@ -7,20 +7,9 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from nestwise.figures.colours import COMPLETE, GRID, INK, MUTED, NO, PAPER, PARTIAL, Notion
 from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, column, drawn, span
-from nestwise.figures.theme import (
-    COMPLETE,
-    GRID,
-    INK,
-    MUTED,
-    NO,
-    PAPER,
-    PARTIAL,
-    RASTER_ABOVE,
-    Notion,
-    new_figure,
-    quiet,
-)
+from nestwise.figures.theme import RASTER_ABOVE, new_figure, quiet
 from nestwise.names import counted
 from nestwise.numbers import say
 from nestwise.vocabulary import INTERCEPT
@@ -79,7 +68,7 @@ def pooling_by_size(
             axes.set_xticks([])
             quiet(axes, "y")
         else:
-            _size_axis(axes, column(rows, "n"))
+            size_axis(axes, column(rows, "n"))
     left.set_ylabel(wording.coefficient_axis(term))
     left.set_ylim(_limits(rows))
     crossover = variance_ratio if term == INTERCEPT else None
@@ -157,7 +146,7 @@ def _estimates(axes: Axes, sizes: FloatArray, values: FloatArray, errors: FloatA
     )
 
 
-def _size_axis(axes: Axes, sizes: FloatArray) -> None:
+def size_axis(axes: Axes, sizes: FloatArray) -> None:
     """A log axis with whole numbers; a plain one where all groups are of nearly one size."""
     low, high = float(np.nanmin(sizes)), float(np.nanmax(sizes))
     quiet(axes, "y")
@@ -282,7 +271,7 @@ def pooling_factor(
     axes.set_xlabel(f"observations in the {name} (log scale)")
     axes.set_ylabel("weight on the group's own data")
     axes.set_ylim(min(-0.03, float(column(rows, "pooling_factor").min()) - 0.03), 1.03)
-    _size_axis(axes, column(rows, "n"))
+    size_axis(axes, column(rows, "n"))
     if variance_ratio is not None and variance_ratio > 0:
         _factor_curve(axes, variance_ratio)
     axes.axhline(0.5, color=GRID, linewidth=1.2, zorder=1)

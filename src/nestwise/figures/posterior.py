@@ -10,8 +10,9 @@ import polars as pl
 from matplotlib.axes import Axes
 from scipy.special import gammaln, ndtr
 
+from nestwise.figures.colours import CHAIN_COLORS, INK, MUTED, NOTIONS, Notion
 from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, column, drawn, evenly, plain
-from nestwise.figures.theme import CHAIN_COLORS, INK, MUTED, NOTIONS, Notion, new_figure, quiet
+from nestwise.figures.theme import new_figure, quiet
 from nestwise.names import several
 from nestwise.numbers import say
 from nestwise.vocabulary import INTERCEPT

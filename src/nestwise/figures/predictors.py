@@ -6,9 +6,10 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 
+from nestwise.figures.colours import COMPLETE, PARTIAL
 from nestwise.figures.drawing import Drawing, Wording, cannot, column, drawn, span
 from nestwise.figures.pooling import BARS_UP_TO, coefficient_rows
-from nestwise.figures.theme import COMPLETE, PARTIAL, RASTER_ABOVE, new_figure, quiet
+from nestwise.figures.theme import RASTER_ABOVE, new_figure, quiet
 from nestwise.names import counted
 from nestwise.numbers import say
 

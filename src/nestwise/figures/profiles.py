@@ -7,8 +7,9 @@ import polars as pl
 from matplotlib.axes import Axes
 from scipy.special import ndtri
 
+from nestwise.figures.colours import INK, MUTED, PARTIAL
 from nestwise.figures.drawing import Drawing, Wording, cannot, column, drawn, plain
-from nestwise.figures.theme import INK, MUTED, PARTIAL, new_figure, quiet
+from nestwise.figures.theme import new_figure, quiet
 from nestwise.names import counted
 
 COLUMNS = 3

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from nestwise.figures.colours import COMPLETE, INK, MUTED, NO
 from nestwise.figures.drawing import (
     Drawing,
     FloatArray,
@@ -20,7 +21,7 @@ from nestwise.figures.drawing import (
     plain,
     span,
 )
-from nestwise.figures.theme import COMPLETE, INK, MUTED, NO, RASTER_ABOVE, new_figure, quiet
+from nestwise.figures.theme import RASTER_ABOVE, new_figure, quiet
 from nestwise.names import counted
 from nestwise.numbers import say, with_unit
 
@@ -107,9 +108,9 @@ def _one_bundle(part: pl.DataFrame, kept: pl.DataFrame, wording: Wording) -> Fig
 
 
 def _mean_line(axes: Axes, kept: pl.DataFrame) -> None:
-    """Mean at each time, or in 15 bins where nearly every row has a time of its own."""
+    """Mean at each time, or in 15 bins where few rows share a time."""
     times = kept["x"].n_unique()
-    if times > 40 and times > kept.height / 3:
+    if times > 40 and times > kept.height / 15:
         table = (
             kept.sort("x")
             .with_row_index("position")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import polars as pl
 
+from nestwise.compare.reading import by_likelihood_and_posterior
 from nestwise.diagnose.rows import analysis_rows
 from nestwise.figures.drawing import Drawing, Wording
 from nestwise.figures.effects import three_effects
@@ -29,13 +30,14 @@ def reconciliation_plan(
     wording : Wording
         Names and units.
     """
-    rows = inputs.reconciliation.filter(pl.col("model") == model)
+    rows, _ = by_likelihood_and_posterior(inputs.reconciliation.filter(pl.col("model") == model))
     coefficients = rows.filter(pl.col("kind") == "coefficient")
     if coefficients.height == 0:
         return {}
     link = str(inputs.designs.get(model, {}).get("link") or IDENTITY)
     plan: dict[str, Callable[[], Drawing]] = {"three_effects": lambda: three_effects(coefficients, link=link)}
-    means = rows.filter((pl.col("kind") == "mean") & pl.col("x").is_not_null())
+    # an ordinal outcome has several means at a time, which `term` tells apart, and no one curve
+    means = rows.filter((pl.col("kind") == "mean") & pl.col("x").is_not_null() & pl.col("term").is_null())
     arms = means["by"].drop_nulls().unique().to_list()
     if means.height and len(arms) <= PANELS and wording.time is not None and link != IDENTITY:
         own, group = _fitted(inputs, model, str(coefficients["conditional_engine"][0]), arms)

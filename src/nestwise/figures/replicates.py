@@ -10,8 +10,9 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
+from nestwise.figures.colours import GRID, INK, MUTED, NOTIONS
 from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, drawn, span
-from nestwise.figures.theme import GRID, INK, MUTED, NOTIONS, new_figure, quiet
+from nestwise.figures.theme import new_figure, quiet
 from nestwise.names import several
 from nestwise.numbers import say
 

@@ -7,8 +7,9 @@ import polars as pl
 from matplotlib.axes import Axes
 from scipy.special import betaincinv, ndtri
 
+from nestwise.figures.colours import INK, MUTED, NO, PARTIAL
 from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, column, drawn, plain, span
-from nestwise.figures.theme import INK, MUTED, NO, PARTIAL, RASTER_ABOVE, new_figure, quiet
+from nestwise.figures.theme import RASTER_ABOVE, new_figure, quiet
 from nestwise.names import counted, several
 from nestwise.numbers import say
 
@@ -16,7 +17,7 @@ MIDDLE_POINTS = 150
 TAIL_POINTS = 75
 
 
-def normal_order(values: FloatArray, level: float = 0.95) -> pl.DataFrame:
+def normal_order(values: FloatArray, level: float = 0.95, *, standardise: bool = True) -> pl.DataFrame:
     """Sorted standardised values, normal quantiles and the pointwise envelope of order statistics.
 
     Parameters
@@ -25,6 +26,8 @@ def normal_order(values: FloatArray, level: float = 0.95) -> pl.DataFrame:
         Not all equal; NaN is left out.
     level : float
         Pointwise coverage. The k-th of n uniform order statistics is Beta(k, n + 1 - k).
+    standardise : bool
+        Whether mean and SD are those of the values; otherwise 0 and 1 are expected.
 
     Returns
     -------
@@ -34,7 +37,9 @@ def normal_order(values: FloatArray, level: float = 0.95) -> pl.DataFrame:
     kept = values[np.isfinite(values)]
     order = np.argsort(kept, kind="stable")
     spread = float(kept.std(ddof=1)) if kept.size > 1 else 0.0
-    scaled = (kept[order] - kept.mean()) / spread if spread > 0 else np.zeros(kept.size)
+    scaled = kept[order]
+    if standardise:
+        scaled = (scaled - kept.mean()) / spread if spread > 0 else np.zeros(kept.size)
     k = np.arange(1, kept.size + 1)
     tail = (1 - level) / 2
     return pl.DataFrame(
@@ -47,8 +52,8 @@ def normal_order(values: FloatArray, level: float = 0.95) -> pl.DataFrame:
     )
 
 
-def _thinned(ordered: pl.DataFrame) -> pl.DataFrame:
-    """All of the tails, an even choice of the middle."""
+def thinned(ordered: pl.DataFrame) -> pl.DataFrame:
+    """All of the tails, an even choice of the middle of ordered values."""
     if ordered.height <= MIDDLE_POINTS + 2 * TAIL_POINTS:
         return ordered
     middle = np.linspace(TAIL_POINTS, ordered.height - TAIL_POINTS - 1, MIDDLE_POINTS).round().astype(int)
@@ -56,8 +61,9 @@ def _thinned(ordered: pl.DataFrame) -> pl.DataFrame:
     return ordered[np.unique(np.r_[tails, middle])]
 
 
-def _qq(axes: Axes, ordered: pl.DataFrame) -> None:
-    shown = _thinned(ordered)
+def draw_qq(axes: Axes, ordered: pl.DataFrame) -> None:
+    """Ordered values against normal quantiles, with their envelope; `ordered` is from `normal_order`."""
+    shown = thinned(ordered)
     x = column(shown, "theoretical")
     axes.fill_between(x, column(shown, "lower"), column(shown, "upper"), color=MUTED, alpha=0.18, linewidth=0)
     axes.plot(x, x, color=INK, linewidth=0.9)
@@ -104,7 +110,7 @@ def residual_qq(predictions: pl.DataFrame, wording: Wording) -> Drawing:
     ordered = normal_order(values)
     figure = new_figure(3.5)
     axes = figure.subplots()
-    _qq(axes, ordered)
+    draw_qq(axes, ordered)
     axes.set_ylabel("standardised residual")
     extreme = float(ordered["standardised"].abs().max())  # type: ignore[arg-type]
     beyond = int((ordered["standardised"].abs() > 4).sum())
@@ -119,7 +125,7 @@ def residual_qq(predictions: pl.DataFrame, wording: Wording) -> Drawing:
     if ordered.height > MIDDLE_POINTS + 2 * TAIL_POINTS:
         caption += f" Of the middle, {MIDDLE_POINTS} evenly chosen points are drawn."
     alt = "Quantile plot of the residuals; points on the diagonal are normal, bent ends are heavy tails."
-    return Drawing("residual_qq", figure, caption, alt, _thinned(ordered))
+    return Drawing("residual_qq", figure, caption, alt, thinned(ordered))
 
 
 @drawn
@@ -234,7 +240,7 @@ def random_effect_qq(groups: pl.DataFrame, wording: Wording, *, group: str) -> D
     for axes, (term, table) in zip(
         figure.subplots(1, len(ordered), squeeze=False)[0], ordered.items(), strict=True
     ):
-        _qq(axes, table)
+        draw_qq(axes, table)
         axes.set_title(f"{wording.coefficient(term)}")
         sentences.append(_named_extremes(axes, table, wording, (group, term)))
     figure.axes[0].set_ylabel("standardised random effect")

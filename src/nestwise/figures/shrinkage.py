@@ -8,10 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse
 from numpy.typing import NDArray
 
+from nestwise.figures.colours import COMPLETE, MUTED, NO, PAPER, PARTIAL
 from nestwise.figures.drawing import Drawing, FloatArray, Wording, cannot, column, drawn, span
 from nestwise.figures.dumbbells import dumbbells
 from nestwise.figures.pooling import coefficient_rows
-from nestwise.figures.theme import COMPLETE, MUTED, NO, PAPER, PARTIAL, RASTER_ABOVE, new_figure, quiet
+from nestwise.figures.theme import RASTER_ABOVE, new_figure, quiet
 from nestwise.names import counted
 from nestwise.numbers import say
 

@@ -7,8 +7,9 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
+from nestwise.figures.colours import MUTED, NOTIONS
 from nestwise.figures.drawing import Drawing, Wording, cannot, column, drawn, evenly, exact, plain, span
-from nestwise.figures.theme import MUTED, NOTIONS, RASTER_ABOVE, new_figure, quiet
+from nestwise.figures.theme import RASTER_ABOVE, new_figure, quiet
 from nestwise.names import plural
 from nestwise.numbers import fixed
 

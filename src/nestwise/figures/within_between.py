@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from nestwise.figures.colours import MUTED, NO, PARTIAL
 from nestwise.figures.drawing import Drawing, Wording, cannot, column, drawn, evenly, span
 from nestwise.figures.raw import LINES
-from nestwise.figures.theme import MUTED, NO, PARTIAL, RASTER_ABOVE, new_figure, quiet
+from nestwise.figures.theme import RASTER_ABOVE, new_figure, quiet
 from nestwise.names import plural
 from nestwise.numbers import say
 

@@ -2,16 +2,19 @@
 
 In reading order:
 
-- `lmm`: the engine of linear mixed models; `mixedlm`: statsmodels on the same design, its referee;
+- `lmm`: the engine of linear mixed models; `brief`: as much of it as pooling over imputations uses;
+  `mixedlm`: statsmodels on the same design, its referee;
   `components`: a design as it takes one.
 - `mmrm`: residual covariances inside the subject, alone or beside random effects; `residual_refusals`,
   `residual_starts`, `search`, `marginal_solution`: from what cannot be asked to the optimum;
   `residual_covariance`, `residual_table`: its derivatives for inference, its rows and matrices.
 - `gee`: the engine of population-averaged models; `cluster_layout`, `marginal_families`,
   `working_correlation`, `autoregression`: their clusters, means, variances and correlations;
-  `gee_solution`, `gee_variance`: estimating equations and the covariances of their solution;
-  `gee_refusals`, `gee_diagnostics`, `gee_table`: what has no answer, checks and influence, tidy rows.
-- `pooled`, `unpooled`: complete and no pooling.
+  `gee_search`, `gee_solution`, `gee_variance`: scoring, estimating equations, covariances of their solution;
+  `ordinal_gee`, `ordinal_association`: cumulative models of ordinal outcomes, how their rows go together;
+  `gee_refusals`, `gee_diagnostics`, `gee_table`: what has no answer, checks and influence, tidy rows of a
+  solved `marginal_model`.
+- `pooled`, `pooled_glm`, `unpooled`: complete and no pooling.
 - `state`, `ladder`, `quantities`: a maximised likelihood and its verdict, simpler models of a singular fit,
   the tidy rows.
 - `refusals`: what cannot be answered, said before any work is done.
@@ -32,6 +35,6 @@ In reading order:
   contrasts, variance explained, profiles as curves.
 - `glmm`: the engine of generalised linear mixed models; `glm`: the same without groups; `approximation`,
   `points`: its deviance, and how many quadrature points it takes; `generalised`: estimates in the formula's
-  units; `glmm_profile`, `glmm_table`, `latent`, `dispersion`: intervals, tidy rows, ICC, verdicts;
-  `glmm_refusals`, `separation`: what has no answer.
+  units; `glmm_profile`, `glmm_table`, `latent`, `observed`, `dispersion`: intervals, tidy rows, ICC,
+  verdicts; `glmm_refusals`, `separation`: what has no answer.
 """

@@ -39,20 +39,25 @@ class Deviance:
         Nodes in each dimension; 1 with several factors.
     evaluations : int
         How often it was evaluated.
+    last_modes : ndarray (q, J) or None
+        Modes where it was evaluated last.
+    highest : tuple or None
+        Where the likelihood was highest so far, and what it gave there.
     """
 
     rows: Rows
     points: int
     evaluations: int = 0
     last_modes: FloatArray | None = field(default=None, repr=False)
+    highest: tuple[bytes, Found] | None = field(default=None, repr=False)
 
     def parts(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Fixed effects (p,), L (q, q) and raw auxiliary parameters (a,) of x."""
         p, pattern = self.rows.X.shape[0], self.rows.pattern
         return x[:p], pattern.matrix(x[p : p + pattern.k]), x[p + pattern.k :]
 
-    def evaluate(self, beta: FloatArray, L: FloatArray, raw: FloatArray) -> Found:
-        """The approximation at any square L (q, q)."""
+    def evaluate(self, beta: FloatArray, L: FloatArray, raw: FloatArray, *, scores: bool = False) -> Found:
+        """The approximation at any square L (q, q); `scores` are of one factor only."""
         aux = aux_of(self.rows.given, raw)[0]
         self.evaluations += 1
         found: Found
@@ -60,13 +65,19 @@ class Deviance:
             if isinstance(self.rows, CrossedRows):
                 found = laplace(self.rows, beta, L, aux, self.last_modes)
             else:
-                found = approximate(self.rows, beta, L, aux, self.points, self.last_modes)
+                found = approximate(self.rows, beta, L, aux, self.points, self.last_modes, scores=scores)
         self.last_modes = found.modes.u
         return found
 
-    def at(self, x: FloatArray) -> Found:
-        """The approximation at x (k,)."""
-        return self.evaluate(*self.parts(x))
+    def at(self, x: FloatArray, *, scores: bool = False) -> Found:
+        """The approximation at x (k,); the highest so far is kept, to which the proof of a search returns."""
+        key = x.tobytes()
+        if self.highest is not None and self.highest[0] == key and not scores:
+            return self.highest[1]
+        found = self.evaluate(*self.parts(x), scores=scores)
+        if self.highest is None or found.value > self.highest[1].value:
+            self.highest = key, found
+        return found
 
     def gradient(self, x: FloatArray, found: Found) -> FloatArray:
         """Derivatives of the log-likelihood by x."""
@@ -83,9 +94,9 @@ class Deviance:
         """Outer products of the groups' gradients, about half the Hessian; 0 with several factors."""
         if isinstance(self.rows, CrossedRows):
             return np.zeros((x.size, x.size))
-        beta, L, raw = self.parts(x)
-        aux = aux_of(self.rows.given, raw)[0]
-        found = approximate(self.rows, beta, L, aux, self.points, self.last_modes, scores=True)
+        raw = self.parts(x)[2]
+        found = self.at(x, scores=True)
+        assert isinstance(found, Approximation)
         p, pattern = self.rows.X.shape[0], self.rows.pattern
         q2 = pattern.q**2
         of_L = found.scores[p : p + q2].reshape(pattern.q, pattern.q, -1)[pattern.rows, pattern.cols]
@@ -121,22 +132,19 @@ class Descended:
         return float(self.gradient @ self.inverse @ self.gradient)
 
 
-def descend(objective: Deviance, at: FloatArray, inverse: FloatArray, tolerance: float) -> Descended:
+def descend(objective: Deviance, here: Descended, tolerance: float) -> Descended:
     """BFGS steps until they promise less than `tolerance`.
 
     Parameters
     ----------
     objective : Deviance
         What is minimised.
-    at : ndarray (k,)
-        Start.
-    inverse : ndarray (k, k)
-        First approximation of the inverse Hessian, positive definite.
+    here : Descended
+        Start, with its value and gradient and a first approximation of the inverse Hessian, positive
+        definite.
     tolerance : float
         Decrement at which to stop.
     """
-    value, gradient = objective(at)
-    here = Descended(at, value, gradient, inverse)
     for _ in range(MOST_STEPS):
         promised = here.decrement
         if promised < tolerance:

@@ -31,7 +31,7 @@ class Distances:
     distinct : ndarray (D,)
         The different distances, in units.
     pairs : ndarray (D,)
-        Number of pairs at each.
+        Number of pairs at each, those of a cluster counted by its weight of selection.
     parts : tuple of (rows (c, m), lag (c, m (m - 1) / 2))
         Rows of clusters of one size, and which distance each pair is at.
     gaps : ndarray (n,)
@@ -41,7 +41,7 @@ class Distances:
     unit: float
     whole: bool
     distinct: FloatArray
-    pairs: IntArray
+    pairs: FloatArray
     parts: tuple[tuple[IntArray, IntArray], ...]
     gaps: FloatArray
 
@@ -64,10 +64,11 @@ def distances(layout: ClusterLayout) -> Distances:
     inner = gaps[np.isfinite(gaps)]
     unit, whole = _unit(inner)
     stacks = [rows for _, rows in layout.clusters.stacks() if rows.shape[1] > 1]
-    apart = []
+    apart, weights = [], [np.empty(0)]
     for rows in stacks:
         i, j = np.triu_indices(rows.shape[1], 1)
         apart.append((at[rows[:, j]] - at[rows[:, i]]) / unit)
+        weights.append(np.repeat(layout.selection[rows[:, 0]], i.size))
     every = np.concatenate([each.ravel() for each in apart]) if apart else np.empty(0)
     rounded = np.round(every) if whole else every
     distinct, lags = np.unique(rounded, return_inverse=True)
@@ -76,7 +77,7 @@ def distances(layout: ClusterLayout) -> Distances:
         (rows, lags[start : start + each.size].reshape(each.shape))
         for rows, each, start in zip(stacks, apart, ends, strict=False)
     )
-    pairs = np.bincount(lags, minlength=distinct.size)
+    pairs = np.bincount(lags, np.concatenate(weights), minlength=distinct.size)
     return Distances(unit, whole, distinct, pairs, parts, gaps / unit)
 
 
@@ -105,7 +106,7 @@ def autoregression(given: Distances, r: FloatArray) -> float:
     means = sums / given.pairs
     # a root of the derivative is found in the correlation at a typical distance: of that at one unit, however
     # short or long a unit is, it may be a very high or low power
-    typical = 1.0 if given.whole else float(np.repeat(given.distinct, given.pairs).mean())
+    typical = 1.0 if given.whole else float(np.average(given.distinct, weights=given.pairs))
     at = given.distinct / typical
 
     def slope(c: float) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,21 @@ class Blocks:
         found: FloatArray = np.add.reduceat(columns, self.starts, axis=-1)
         return found
 
+    def pairs(self, weights: FloatArray | None = None) -> Any:
+        """Number of pairs of rows inside blocks (1,), each block counted by its weight (B,)."""
+        inside = self.sizes * (self.sizes - 1) // 2
+        return np.array([int(inside.sum()) if weights is None else float(inside @ weights)])
+
+    def pair_sums(self, r: FloatArray) -> float:
+        """Sum over pairs of rows inside blocks of the products of their values r (n,)."""
+        return float((self.sums(r) ** 2).sum() - (r**2).sum()) / 2
+
+    def less_means(self, columns: FloatArray, share: FloatArray) -> FloatArray:
+        """Each column (..., n) less a share (B,) of its means over blocks."""
+        taken = self.sums(columns) * (share / self.sizes)
+        found: FloatArray = columns - np.repeat(taken, self.sizes, axis=-1)
+        return found
+
     def stacks(self) -> Iterator[tuple[IntArray, IntArray]]:
         """Blocks of equal size: their places (c,) and their rows (c, m), some at a time."""
         for size in np.unique(self.sizes).tolist():
@@ -74,6 +90,8 @@ class ClusterLayout:
         Visit of each row in this order; empty without times.
     occasions : Occasions or None
         What the visits are.
+    selection : ndarray (n,)
+        Weights of rows that repair a selection, in this order; ones without.
     """
 
     factor: Factor
@@ -84,6 +102,12 @@ class ClusterLayout:
     inner_name: str
     visits: IntArray
     occasions: Occasions | None
+    selection: FloatArray
+
+    @property
+    def cluster_weights(self) -> FloatArray:
+        """Weight of selection of each cluster (J,): that of its first row."""
+        return self.selection[self.clusters.starts]
 
     @property
     def J(self) -> int:  # noqa: N802
@@ -98,7 +122,7 @@ def blocks(codes: IntArray) -> Blocks:
     return Blocks(np.repeat(np.arange(starts.size), sizes), starts, sizes)
 
 
-def cluster_layout(design: Design, correlation: str) -> ClusterLayout:
+def cluster_layout(design: Design, correlation: str, selection: FloatArray | None = None) -> ClusterLayout:
     """Bring the rows of a design into the order of its clusters.
 
     Parameters
@@ -107,6 +131,8 @@ def cluster_layout(design: Design, correlation: str) -> ClusterLayout:
         Without the problems of `cluster_problems`.
     correlation : str
         Working correlation.
+    selection : ndarray (n,), optional
+        Weights that repair a selection, in the design's order.
     """
     outer = cluster_factor(design)
     assert outer is not None
@@ -129,6 +155,7 @@ def cluster_layout(design: Design, correlation: str) -> ClusterLayout:
         inner_name=inner.group if nested else "",
         visits=visits[order] if design.occasions is not None else np.empty(0, dtype=np.int64),
         occasions=design.occasions,
+        selection=np.ones(design.n) if selection is None else selection[order],
     )
 
 

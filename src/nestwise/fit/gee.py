@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from nestwise.arrays import FloatArray
 from nestwise.config.study import MarginalVariance, WorkingCorrelation
 from nestwise.design.record import Design
-from nestwise.errors import Refusal
-from nestwise.fit.cluster_layout import ClusterLayout, cluster_layout
 from nestwise.fit.gee_diagnostics import cluster_influence, criteria, gee_checks
-from nestwise.fit.gee_refusals import gee_problems, refuse_exact_fit, refuse_separation, refuse_undetermined
-from nestwise.fit.gee_solution import GeeData, GeeState, gee_data, solve_gee
+from nestwise.fit.gee_refusals import gee_problems
+from nestwise.fit.gee_search import indistinct
 from nestwise.fit.gee_table import criteria_rows, fixed_rows, ratio_rows, wald_tests, working_rows
 from nestwise.fit.gee_variance import (
     FEW_CLUSTERS,
@@ -29,13 +28,14 @@ from nestwise.fit.gee_variance import (
     all_standard_errors,
     chosen_kind,
     gee_covariance,
-    gee_scores,
     satterthwaite_df,
+    scores_of,
 )
 from nestwise.fit.influence import Influence, influence_frame
+from nestwise.fit.marginal_model import MarginalModel, model_of_one_mean
+from nestwise.fit.ordinal_gee import ordinal_model
 from nestwise.fit.predictions import prediction_rows
 from nestwise.fit.refusals import refuse
-from nestwise.fit.working_correlation import Working, working_correlation
 from nestwise.names import plural, several
 from nestwise.results import Estimate, Fit, Status
 
@@ -52,23 +52,28 @@ def fit_gee(
     lags: int = 1,
     variance: MarginalVariance | None = None,
     level: float = 0.95,
+    *,
+    selection: FloatArray | None = None,
 ) -> Fit:
     """Fit a population-averaged model.
 
     Parameters
     ----------
     design : Design
-        Gaussian, binomial, Poisson or gamma; its random terms name the clusters. AR(1), unstructured and
-        m-dependent correlations need `occasions`, the nested one two nested factors.
-    correlation : str
-        Working correlation.
-    lags : int
-        Visits apart that are correlated under m_dependent.
+        Of any family; its random terms name the clusters. AR(1), unstructured and m-dependent correlations
+        need `occasions`, the nested one two nested factors; ordinal outcomes take independence, exchangeable
+        and a global odds ratio.
+    correlation, lags : str, int
+        Working correlation; visits apart that are correlated under m_dependent.
     variance : str or None
         LZ, KC, MD, FG, MBN or model; by default KC with t tests on J - p degrees of freedom below 50
         clusters, else LZ with z tests.
     level : float
         Coverage of the intervals.
+    selection : ndarray (n,), optional
+        Weights that repair a selection, as inverse probabilities of being seen, taken for known. They count
+        rows, where `Design.weights` divide their variance. Except with independence they may not differ
+        inside a cluster.
 
     Returns
     -------
@@ -81,86 +86,90 @@ def fit_gee(
         See `fit.gee_refusals`.
     """
     began = perf_counter()
-    refuse(gee_problems(design, correlation, variance))
-    layout = cluster_layout(design, correlation)
-    working = working_correlation(correlation, layout, lags)
-    data, state = _solved(design, working)
-    kind = chosen_kind(variance, layout.J)
-    J, p = layout.J, state.gamma.size
-    small = J * p * p <= MOST_ELEMENTS
-    scores = gee_scores(data, working, state, with_information=small or kind in {"KC", "MD", "FG"})
+    refuse(gee_problems(design, correlation, variance, selection))
+    model = _model(design, correlation, lags, selection)
+    kind = chosen_kind(variance, model.J)
+    scores = _scores(model, kind)
     covariance = gee_covariance(scores, kind)
-    left_out = cluster_influence(working, scores) if small else None
-    fitted = _in_place(layout, state.mu if design.trials is None else state.mu * design.trials[layout.order])
+    left_out = cluster_influence(model.layout, scores) if _small(model) else None
     return Fit(
-        **design.identity | {"n_groups": J},
+        **design.identity | {"n_groups": model.J},
         engine="gee",
         method=f"{correlation}, {'model-based' if kind == 'model' else kind}",
-        **_verdict(design, working, state, covariance),
-        n_parameters=p + len(working.names) + 1,
-        estimates=_rows(design, data, working, state, scores=scores, covariance=covariance, level=level),
-        checks=gee_checks(data, working, state, covariance),
-        tests=wald_tests(design, data, state, covariance),
+        **_verdict(design, model, covariance, weighted=selection is not None),
+        n_parameters=_n_parameters(model),
+        estimates=_rows(model, scores, covariance, level),
+        checks=gee_checks(model.layout, model.range, model.state, covariance),
+        tests=wald_tests(model.named, model.data, model.state, covariance),
         influence=influence_frame([left_out] if left_out is not None else []),
-        predictions=prediction_rows(design, fitted, fitted),
-        record=_record(design, working, state, scores=scores, covariance=covariance, left_out=left_out),
+        predictions=prediction_rows(design, model.fitted, model.fitted),
+        record=_record(design, model, scores, covariance, left_out),
         seconds=perf_counter() - began,
     )
 
 
-def _solved(design: Design, working: Working) -> tuple[GeeData, GeeState]:
-    """The solution of the estimating equations, unless there is none worth showing."""
-    refuse_undetermined(working)
-    data = gee_data(design, working.layout)
+def _model(
+    design: Design, correlation: WorkingCorrelation, lags: int, selection: FloatArray | None
+) -> MarginalModel:
+    if design.family == "ordinal":
+        return ordinal_model(design, correlation, selection)
+    return model_of_one_mean(design, correlation, lags, selection)
+
+
+def _small(model: MarginalModel) -> bool:
+    return model.J * model.state.gamma.size**2 <= MOST_ELEMENTS
+
+
+def _scores(model: MarginalModel, kind: MarginalVariance) -> GeeScores:
     try:
-        state = solve_gee(design, data, working)
-    except Refusal:
-        refuse_separation(design, None)  # says more of the reason, if it is that
-        raise
-    refuse_exact_fit(design, state)
-    refuse_separation(design, state)
-    return data, state
+        return scores_of(
+            (model.D, model.r), model.data.T, model.layout.clusters, model.state.phi,
+            indicators=model.indicators, with_information=_small(model) or kind in {"KC", "MD", "FG"},
+        )  # fmt: skip
+    except np.linalg.LinAlgError:
+        raise indistinct(model.named.formula) from None
 
 
-def _in_place(layout: ClusterLayout, values: Any) -> Any:
-    """Values (n,) of the rows in the design's order."""
-    found = np.empty_like(values)
-    found[layout.order] = values
-    return found
+def _n_parameters(model: MarginalModel) -> int:
+    """Coefficients, working correlations, a dispersion unless the outcome is ordinal, a size."""
+    others = int(model.indicators == 1) + int(model.data.family == "negative_binomial")
+    return model.state.gamma.size + len(model.names) + others
 
 
 def _rows(
-    design: Design,
-    data: GeeData,
-    working: Working,
-    state: GeeState,
-    *,
-    scores: GeeScores,
-    covariance: GeeCovariance,
-    level: float,
+    model: MarginalModel, scores: GeeScores, covariance: GeeCovariance, level: float
 ) -> tuple[Estimate, ...]:
-    fixed = fixed_rows(design, data, state, covariance, level)
-    found = criteria_rows(criteria(data, state, scores))
-    return (*fixed, *working_rows(working, state), *ratio_rows(design, fixed), *found)
+    fixed = fixed_rows(model.named, model.data, model.state, covariance, level)
+    found = criteria(model.quasi, model.independent, model.state, scores)
+    return (*fixed, *working_rows(model), *ratio_rows(model.named, fixed), *criteria_rows(found))
 
 
-def _verdict(design: Design, working: Working, state: GeeState, covariance: GeeCovariance) -> dict[str, Any]:
+def _verdict(
+    design: Design, model: MarginalModel, covariance: GeeCovariance, *, weighted: bool
+) -> dict[str, Any]:
     """Status, its reason and the warnings of a `Fit`."""
-    warnings = _warnings(design, working, state, covariance)
-    if state.converged:
-        return {"status": Status.OK, "converged": True, "warnings": warnings}
-    way_out = "use fewer predictors or the usual link"
-    if working.structure != "independence":
-        way_out = f"choose `correlation: independence`, or {way_out}"
-    reason = f"The estimating equations were not solved, and what is shown came nearest: {way_out}."
-    said = {"reason": reason, "converged": False, "warnings": (reason, *warnings)}
-    return {"status": Status.NOT_CONVERGED} | said
+    warnings = _warnings(design, model, covariance, weighted=weighted)
+    if not model.state.converged:
+        way_out = "use fewer predictors or the usual link"
+        if model.structure != "independence":
+            way_out = f"choose `correlation: independence`, or {way_out}"
+        reason = f"The estimating equations were not solved, and what is shown came nearest: {way_out}."
+        said = {"reason": reason, "converged": False, "warnings": (reason, *warnings)}
+        return {"status": Status.NOT_CONVERGED} | said
+    if design.family == "negative_binomial" and np.isinf(model.state.size):
+        reason = (
+            "The counts vary no more than Poisson's, and the size of the negative binomial has no finite "
+            "estimate; use family poisson."
+        )
+        said = {"reason": reason, "converged": True, "warnings": (reason, *warnings)}
+        return {"status": Status.SINGULAR} | said
+    return {"status": Status.OK, "converged": True, "warnings": warnings}
 
 
 def _warnings(
-    design: Design, working: Working, state: GeeState, covariance: GeeCovariance
+    design: Design, model: MarginalModel, covariance: GeeCovariance, *, weighted: bool
 ) -> tuple[str, ...]:
-    layout, kind = working.layout, covariance.kind
+    layout, kind, state = model.layout, covariance.kind, model.state
     group, found = layout.factor.group, []
     if layout.J < FEW_CLUSTERS:
         who = f"There are {layout.J} {plural(group)}, fewer than {FEW_CLUSTERS}"
@@ -173,7 +182,7 @@ def _warnings(
             )
     if kind == "model":
         found.append("Model-based standard errors are right only where the working correlation is.")
-    blind = [name for name, lost in zip(design.names, covariance.blind, strict=True) if lost]
+    blind = [name for name, lost in zip(model.named.names, covariance.blind, strict=True) if lost]
     if blind:
         found.append(f"One {group} alone informs {several(blind)}, so there is no robust standard error.")
     if state.pulled:
@@ -182,7 +191,12 @@ def _warnings(
             "choose a simpler one."
         )
     excluded = design.row_flow.n_used < design.row_flow.n_source
-    if excluded or np.ptp(layout.clusters.sizes) > 0:
+    if weighted:
+        found.append(
+            "Rows are weighted for how likely they were to be seen, and the weights are taken for known: the "
+            "answer stands and falls with the model that made them."
+        )
+    elif excluded or np.ptp(layout.clusters.sizes) > 0:
         what = "rows were left out" if excluded else f"{plural(group)} differ in their number of rows"
         found.append(
             f"Unweighted estimating equations need data missing completely at random, and {what}: if being "
@@ -193,32 +207,30 @@ def _warnings(
 
 def _record(
     design: Design,
-    working: Working,
-    state: GeeState,
-    *,
+    model: MarginalModel,
     scores: GeeScores,
     covariance: GeeCovariance,
     left_out: Influence | None,
 ) -> dict[str, Any]:
-    layout = working.layout
+    layout, state = model.layout, model.state
     told = scores if layout.J <= MANY_CLUSTERS else replace(scores, P=None)
     df = satterthwaite_df(told, covariance.kind)
     varying = [name for name in design.varying if name not in {"(Intercept)"}]
     notes = [f"{several(varying)} stand in brackets that only name the clusters here."] if varying else []
     return {
-        "terms": list(design.names),
+        "terms": list(model.named.names),
         "covariance": covariance.covariance.tolist(),
         "clusters": {
-            "group": layout.factor.group,
+            "group": model.group,
             "n": layout.J,
-            "smallest": int(layout.clusters.sizes.min()),
-            "largest": int(layout.clusters.sizes.max()),
+            "smallest": int(layout.clusters.sizes.min()) // model.indicators,
+            "largest": int(layout.clusters.sizes.max()) // model.indicators,
         },
         "working_correlation": {
-            "structure": working.structure,
-            "parameters": dict(zip(working.names, state.alpha.tolist(), strict=True)),
-            "moments": dict(zip(working.names, state.raw_alpha.tolist(), strict=True)),
-            "pairs": dict(zip(working.names, working.pairs.tolist(), strict=True)),
+            "structure": model.structure,
+            "parameters": dict(zip(model.names, model.parameters.tolist(), strict=True)),
+            "moments": dict(zip(model.names, model.moments.tolist(), strict=True)),
+            "pairs": dict(zip(model.names, model.pairs.tolist(), strict=True)),
             "denominators": "number of pairs; phi: number of rows",
         },
         "variance": {

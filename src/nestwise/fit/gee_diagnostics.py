@@ -15,8 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nestwise.fit import marginal_families as families
-from nestwise.fit.gee_solution import GeeData, GeeState
+from nestwise.arrays import FloatArray
+from nestwise.fit.cluster_layout import ClusterLayout
+from nestwise.fit.gee_search import GeeState
+from nestwise.fit.gee_solution import GeeData
 from nestwise.fit.gee_variance import FEW_CLUSTERS, GeeCovariance, GeeScores
 from nestwise.fit.influence import Groups, Influence, measures
 from nestwise.fit.working_correlation import MARGIN, Working
@@ -47,13 +49,38 @@ class Criteria:
     cic: float
 
 
-def criteria(data: GeeData, state: GeeState, scores: GeeScores) -> Criteria:
-    """QIC, QICu and CIC of a solved fit."""
-    quasi = float((data.weight * families.quasi_likelihood(data.family, data.y, state.mu)).sum()) / state.phi
-    p = state.gamma.size
-    onto = np.linalg.solve(data.T, scores.back.T)  # gamma of a coordinate with S = I
-    cov = onto @ scores.s.T @ scores.s @ onto.T
-    trace = float(np.trace(state.D @ state.D.T @ cov)) / state.phi
+@dataclass(frozen=True)
+class Range:
+    """Whether a working correlation is possible.
+
+    Attributes
+    ----------
+    margin : float
+        Least share of the variance it leaves in any direction; not positive if it is not definite.
+    outside : float or None
+        Share of the clusters whose outcomes cannot be so correlated; `None` where that is not asked.
+    """
+
+    margin: float
+    outside: float | None
+
+
+def criteria(quasi: float, independent: FloatArray, state: GeeState, scores: GeeScores) -> Criteria:
+    """QIC, QICu and CIC of a solved fit.
+
+    Parameters
+    ----------
+    quasi : float
+        Quasi-likelihood with phi = 1.
+    independent : ndarray (p, n)
+        Columns whitened as if rows were independent.
+    state, scores
+        The solution.
+    """
+    quasi, p = quasi / state.phi, state.gamma.size
+    # coordinates with S = I: gamma = half' x, and Omega there is half^-1' (independent independent') half^-1
+    cov = scores.to_gamma @ scores.s.T @ scores.s @ scores.to_gamma.T
+    trace = float(np.trace(independent @ independent.T @ cov)) / state.phi
     return Criteria(-2 * quasi + 2 * trace, -2 * quasi + 2 * p, trace)
 
 
@@ -84,65 +111,63 @@ def outside_bounds(working: Working, state: GeeState) -> float | None:
     return wrong / sizes.size
 
 
+def range_of_correlations(data: GeeData, working: Working, state: GeeState) -> Range:
+    """Definiteness of the correlations as they were estimated, and range of those of binary outcomes."""
+    margin = working.margin(state.raw_alpha) if working.names else 1.0
+    return Range(margin, outside_bounds(working, state) if _binary(data) else None)
+
+
 def gee_checks(
-    data: GeeData, working: Working, state: GeeState, covariance: GeeCovariance
+    layout: ClusterLayout, found: Range, state: GeeState, covariance: GeeCovariance
 ) -> tuple[Check, ...]:
     """Number of clusters, definiteness and range of the working correlation."""
-    J, group = working.layout.J, plural(working.layout.factor.group)
+    J, group = layout.J, plural(layout.factor.group)
     few = J < FEW_CLUSTERS
-    found = [
-        Check(
-            "clusters",
-            float(J),
-            float(FEW_CLUSTERS),
-            not few,
-            f"{J} {group} are few: read {covariance.kind} standard errors with the t tests shown, not z."
-            if few
-            else f"{J:,} {group} are enough for robust standard errors.",
+    clusters = Check(
+        "clusters",
+        float(J),
+        float(FEW_CLUSTERS),
+        not few,
+        f"{J} {group} are few: read {covariance.kind} standard errors with the t tests shown, not z."
+        if few
+        else f"{J:,} {group} are enough for robust standard errors.",
+    )
+    return (clusters, *_correlation_checks(found, state))
+
+
+def _correlation_checks(found: Range, state: GeeState) -> tuple[Check, ...]:
+    made = []
+    if state.alpha.size:
+        advice = (
+            "The estimated correlations fit no covariance and were pulled towards independence: choose "
+            "exchangeable or independence."
+            if state.pulled
+            else "The working correlation is positive definite in every cluster."
         )
-    ]
-    if working.names:
-        margin = working.margin(state.raw_alpha)
-        found.append(
-            Check(
-                "working_correlation_definite",
-                margin,
-                MARGIN,
-                not state.pulled,
-                "The estimated correlations fit no covariance and were pulled towards independence: choose "
-                "exchangeable or independence."
-                if state.pulled
-                else "The working correlation is positive definite in every cluster.",
-            )
-        )
-    share = outside_bounds(working, state) if _binary(data) else None
+        made.append(Check("working_correlation_definite", found.margin, MARGIN, not state.pulled, advice))
+    share = found.outside
     if share is not None:
-        found.append(
-            Check(
-                "working_correlation_range",
-                share,
-                0.0,
-                share == 0,
-                "In some clusters binary outcomes with these means cannot be so correlated: compare with "
-                "independence, or model odds ratios."
-                if share
-                else "Binary outcomes with these means can be so correlated.",
-            )
+        advice = (
+            "In some clusters outcomes with these probabilities cannot be so correlated: compare with "
+            "independence, or model odds ratios."
+            if share
+            else "Outcomes with these probabilities can be so correlated."
         )
-    return tuple(found)
+        made.append(Check("working_correlation_range", share, 0.0, share == 0, advice))
+    return tuple(made)
 
 
 def _binary(data: GeeData) -> bool:
     return data.family == "binomial" and bool(((data.y == 0) | (data.y == 1)).all())
 
 
-def cluster_influence(working: Working, scores: GeeScores) -> Influence | None:
+def cluster_influence(layout: ClusterLayout, scores: GeeScores) -> Influence | None:
     """What leaving each cluster out would do, by one step; `None` without `GeeScores.P`.
 
     Distances are in the model-based covariance ``phi M``.
     """
     if scores.P is None:
         return None
-    layout, P = working.layout, scores.P / scores.phi
+    P = scores.P / scores.phi
     groups = Groups(layout.factor.group, layout.labels, layout.clusters.codes)
     return measures(groups, P, scores.s / scores.phi, P, scores.back.T)

@@ -9,10 +9,11 @@ import numpy as np
 
 from nestwise.design.record import Design
 from nestwise.fit.gee_diagnostics import Criteria
-from nestwise.fit.gee_solution import GeeData, GeeState
+from nestwise.fit.gee_search import GeeState
+from nestwise.fit.gee_solution import GeeData
 from nestwise.fit.gee_variance import GeeCovariance
 from nestwise.fit.inference import t_rows
-from nestwise.fit.working_correlation import Working
+from nestwise.fit.marginal_model import MarginalModel
 from nestwise.results import Estimate, Test
 from nestwise.vocabulary import INTERCEPT
 
@@ -21,6 +22,7 @@ RATIOS: Mapping[tuple[str, str], str] = {
     ("binomial", "cloglog"): "hazard_ratio",
     ("binomial", "log"): "risk_ratio",
     ("poisson", "log"): "rate_ratio",
+    ("negative_binomial", "log"): "rate_ratio",
     ("gamma", "log"): "mean_ratio",
     ("gaussian", "log"): "mean_ratio",
 }
@@ -51,9 +53,15 @@ def ratio_rows(design: Design, fixed: tuple[Estimate, ...]) -> tuple[Estimate, .
     scale = RATIOS.get((design.family, design.link))
     if scale is None:
         return ()
+    of = dict(zip(design.names, design.term_of, strict=False))  # a threshold stands for the intercept
     made = []
     for row in fixed:
-        if row.term == INTERCEPT or row.lower is None or row.upper is None or row.estimate is None:
+        if (
+            of.get(row.term, row.term) == INTERCEPT
+            or row.lower is None
+            or row.upper is None
+            or row.estimate is None
+        ):
             continue
         if max(abs(row.lower), abs(row.upper)) > 700:
             continue
@@ -72,17 +80,19 @@ def ratio_rows(design: Design, fixed: tuple[Estimate, ...]) -> tuple[Estimate, .
     return tuple(made)
 
 
-def working_rows(working: Working, state: GeeState) -> tuple[Estimate, ...]:
-    """Rows `residual`: the dispersion phi and the parameters of the working correlation."""
-    group = working.layout.factor.group
-    phi = Estimate("residual", "phi", state.phi, target="marginal", scale="dispersion")
-    return (
-        phi,
-        *(
-            Estimate("residual", name, float(value), group, target="marginal", scale="correlation")
-            for name, value in zip(working.names, state.alpha, strict=True)
-        ),
-    )
+def working_rows(model: MarginalModel) -> tuple[Estimate, ...]:
+    """Rows `residual`: the dispersion phi, the size of a negative binomial, the working correlation."""
+    state, made = model.state, []
+    if model.indicators == 1:
+        made.append(Estimate("residual", "phi", state.phi, target="marginal", scale="dispersion"))
+    if model.data.family == "negative_binomial" and np.isfinite(state.size):
+        made.append(Estimate("residual", "size", state.size, target="marginal", scale="dispersion"))
+    scale = "odds_ratio" if model.structure == "global_odds_ratio" else "correlation"
+    made += [
+        Estimate("residual", name, float(value), model.group, target="marginal", scale=scale)
+        for name, value in zip(model.names, model.parameters, strict=True)
+    ]
+    return tuple(made)
 
 
 def criteria_rows(found: Criteria) -> tuple[Estimate, ...]:

@@ -25,7 +25,9 @@ import numpy as np
 
 from nestwise.arrays import BoolArray, FloatArray
 from nestwise.config.study import MarginalVariance
-from nestwise.fit.gee_solution import GeeData, GeeState, whitened
+from nestwise.fit.cluster_layout import Blocks
+from nestwise.fit.gee_search import GeeState
+from nestwise.fit.gee_solution import GeeData, whitened
 from nestwise.fit.sandwich import LOST, alone, sandwich_df
 from nestwise.fit.working_correlation import Working
 
@@ -49,6 +51,8 @@ class GeeScores:
         Information of the clusters, summing to I; `None` where nobody asked.
     back : ndarray (p, p)
         Column k makes coefficient k.
+    to_gamma : ndarray (p, p)
+        From these coordinates to the working coefficients.
     phi : float
     n : int
         Rows.
@@ -57,6 +61,7 @@ class GeeScores:
     s: FloatArray
     P: FloatArray | None
     back: FloatArray
+    to_gamma: FloatArray
     phi: float
     n: int
 
@@ -84,26 +89,48 @@ class GeeCovariance:
 
 
 def gee_scores(data: GeeData, working: Working, state: GeeState, *, with_information: bool) -> GeeScores:
+    """Scores, and on request the information, of every cluster of a solved fit."""
+    white = whitened(working, state)
+    return scores_of(white, data.T, working.layout.clusters, state.phi, with_information=with_information)
+
+
+def scores_of(
+    white: tuple[FloatArray, FloatArray],
+    T: FloatArray,
+    clusters: Blocks,
+    phi: float,
+    *,
+    indicators: int = 1,
+    with_information: bool,
+) -> GeeScores:
     """Scores, and on request the information, of every cluster.
 
     Parameters
     ----------
-    data, working, state
-        A solved fit.
+    white : tuple of ndarray (p, n) and (n,)
+        Whitened columns and residuals.
+    T : ndarray (p, p)
+        From working coefficients to those of the formula.
+    clusters : Blocks
+        J clusters of these rows.
+    phi : float
+        Dispersion.
+    indicators : int
+        How many of these rows make one row of the data.
     with_information : bool
         Whether `P` is wanted: J p^2 numbers.
     """
-    D, r = whitened(working, state)
+    D, r = white
     half = np.linalg.inv(np.linalg.cholesky(D @ D.T))
-    columns, clusters = half @ D, working.layout.clusters
+    columns, p = half @ D, len(D)
     P = None
     if with_information:
-        p = columns.shape[0]
-        P = np.empty((working.layout.J, p, p))
+        P = np.empty((clusters.sizes.size, p, p))
         for a in range(p):
             for b in range(a + 1):
                 P[:, a, b] = P[:, b, a] = clusters.sums(columns[a] * columns[b])
-    return GeeScores(clusters.sums(columns * r).T, P, half @ data.T.T, state.phi, r.size)
+    s = clusters.sums(columns * r).T
+    return GeeScores(s, P, half @ T.T, half.T, phi, r.size // indicators)
 
 
 def chosen_kind(asked: MarginalVariance | None, J: int) -> MarginalVariance:

@@ -141,9 +141,14 @@ def _jacobian(
 
 def _aux_names(design: Design, a: int) -> tuple[str, ...]:
     if design.family == "ordinal":
-        labels = design.categories or tuple(str(c) for c in range(a + 1))
-        return tuple(f"{low}|{high}" for low, high in pairwise(labels))
+        return threshold_names(design, a)
     return (DISPERSION[design.family],) if a else ()
+
+
+def threshold_names(design: Design, a: int) -> tuple[str, ...]:
+    """What the a thresholds of an ordinal outcome are called: `low|high`, as in R's ordinal."""
+    labels = design.categories or tuple(str(c) for c in range(a + 1))
+    return tuple(f"{low}|{high}" for low, high in pairwise(labels))
 
 
 def _effects(

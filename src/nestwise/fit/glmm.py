@@ -29,6 +29,7 @@ from nestwise.fit.glmm_table import (
 from nestwise.fit.inference import information
 from nestwise.fit.latent import latent_rows
 from nestwise.fit.means import means_frame
+from nestwise.fit.observed import observed_rows
 from nestwise.fit.points import POINTS, Optimum, optimise_glmm
 from nestwise.fit.refusals import refuse
 from nestwise.fit.separation import separation_problems
@@ -36,8 +37,8 @@ from nestwise.fit.variance_tests import without
 from nestwise.likelihood.crossed_rows import CrossedRows, crossed_rows
 from nestwise.likelihood.grouped_rows import grouped_rows
 from nestwise.likelihood.modes import ModesNotFound
-from nestwise.results import Check, Fit, Status, Test
-from nestwise.vocabulary import FEW_GROUPS, INTERCEPT
+from nestwise.results import Check, Fit, Status, Test, empty
+from nestwise.vocabulary import FEW_GROUPS, GROUPS, INTERCEPT, PREDICTIONS
 
 POISSON_SIZE = 1e4
 """A negative binomial of this size is a Poisson distribution."""
@@ -93,7 +94,7 @@ def rows_of(design: Design) -> Rows:
     return grouped_rows(design) if len(design.factors) == 1 else crossed_rows(design)
 
 
-def fit_glmm(design: Design, level: float = 0.95) -> Fit:
+def fit_glmm(design: Design, level: float = 0.95, *, brief: bool = False) -> Fit:
     """Fit a generalised linear mixed model.
 
     Parameters
@@ -103,14 +104,16 @@ def fit_glmm(design: Design, level: float = 0.95) -> Fit:
         several, nested or crossed, by Laplace's approximation.
     level : float
         Coverage of the intervals.
+    brief : bool
+        Leave out what pooling does not use: profiles (Wald intervals instead), tests of what varies, groups.
 
     Returns
     -------
     Fit
         Fixed effects on the scale of the link with Wald z tests from the observed information; standard
-        deviations with profile intervals; latent ICC; conditional modes; checks; ``record["points"]``, the
-        table of quadrature points. Status `ok`, `singular`, or `not_converged` where the search or the
-        quadrature did not settle.
+        deviations with profile intervals; ICC, latent and as observed, and R2; conditional modes; checks;
+        ``record["points"]``, the table of quadrature points. Status `ok`, `singular`, or `not_converged`
+        where the search or the quadrature did not settle.
 
     Raises
     ------
@@ -121,7 +124,7 @@ def fit_glmm(design: Design, level: float = 0.95) -> Fit:
     state = solve_glmm(design)
     rows, optimum, solution = state.rows, state.optimum, state.solution
     status, reason = _verdict(design, state)
-    intervals, note = covariance_intervals(design, rows, optimum, solution, level)
+    intervals, note = covariance_intervals(design, rows, optimum, solution, level, brief=brief)
     fixed, eta = linear_predictors(design, solution)
     alone = intervals.get(("sd", design.random[0].group, INTERCEPT)) if len(design.varying) == 1 else None
     warnings = (*([reason] if reason else []), *([note] if note else []), *_warnings(design, optimum))
@@ -139,15 +142,21 @@ def fit_glmm(design: Design, level: float = 0.95) -> Fit:
             *fixed_rows(design, solution, level),
             *covariance_rows(design, solution, intervals, level),
             *latent_rows(design, solution, fixed, alone, level),
+            *observed_rows(design, solution, fixed),
         ),
         checks=(_quadrature_check(optimum), *dispersion_checks(design, solution, fixed, eta)),
-        groups=group_table(design, rows, state.glm, solution, level),
-        predictions=predictions(design, solution, fixed, eta),
-        tests=(*term_tests(design.term_of, design.names, solution), *_variance_tests(design, state)),
+        groups=empty(GROUPS) if brief else group_table(design, rows, state.glm, solution, level),
+        predictions=empty(PREDICTIONS) if brief else predictions(design, solution, fixed, eta),
+        tests=_tests(design, state, brief=brief),
         means=means_frame(design.means, _inference(design, solution), level),
         record=_record(state),
         seconds=perf_counter() - began,
     )
+
+
+def _tests(design: Design, state: GlmmState, *, brief: bool) -> tuple[Test, ...]:
+    fixed = term_tests(design.term_of, design.names, state.solution)
+    return fixed if brief else (*fixed, *_variance_tests(design, state))
 
 
 def _inference(design: Design, solution: GlmmSolution) -> FixedInference:

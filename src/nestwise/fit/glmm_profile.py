@@ -35,7 +35,7 @@ Key = tuple[str, ...]
 
 
 def covariance_intervals(
-    design: Design, rows: Rows, optimum: Optimum, solution: GlmmSolution, level: float
+    design: Design, rows: Rows, optimum: Optimum, solution: GlmmSolution, level: float, *, brief: bool = False
 ) -> tuple[Mapping[Key, Interval], str | None]:
     """Intervals of all standard deviations and correlations, and what to say of them.
 
@@ -45,6 +45,8 @@ def covariance_intervals(
         The model, its data and its estimates.
     level : float
         Coverage.
+    brief : bool
+        Wald intervals, which take no time, and nothing to say of them.
 
     Returns
     -------
@@ -55,6 +57,8 @@ def covariance_intervals(
     """
     if not optimum.minimum.converged:
         return {}, None
+    if brief:
+        return {} if solution.singular else _wald(design, solution, level), None
     if rows.work(optimum.points) <= MOST_WORK:
         return _profiles(design, rows, optimum, level), None
     if solution.singular:

@@ -35,7 +35,7 @@ def glmm_problems(design: Design) -> list[Problem]:
     if not design.random:
         what = "the model has no random effects"
         return [*problems, Problem(what, where, "add a term such as (1 | group)")]
-    problems += _group_problems(design)
+    problems += group_problems(design)
     found = outcome_problems(design)
     return problems + (found or _constant_problems(design))
 
@@ -69,7 +69,8 @@ def outcome_problems(design: Design) -> list[Problem]:
     ]
 
 
-def _group_problems(design: Design) -> list[Problem]:
+def group_problems(design: Design) -> list[Problem]:
+    """Reasons that lie in the grouping factors: one group, equal groups, a coefficient that varies twice."""
     problems, where = [], design.formula
     for i, first in enumerate(design.factors):
         for second in design.factors[i + 1 :]:

@@ -1,4 +1,4 @@
-"""The intraclass correlation of outcomes that are not Gaussian, on the scale of the link.
+"""The intraclass correlation and R2 of outcomes that are not Gaussian, on the scale of the link.
 
 A binomial or ordinal outcome is taken for a cut of a latent one whose variance given the predictors is that
 of the link's distribution: ``pi^2 / 3`` (logit), 1 (probit), ``pi^2 / 6`` (cloglog). Counts and gamma
@@ -38,24 +38,41 @@ def residual_variance(design: Design, solution: GlmmSolution, fixed: FloatArray)
     fixed : ndarray (n,)
         Linear predictor of the fixed effects, of whose rows the average stands for the typical one.
     """
+    between = float((design.Z @ solution.Sigma * design.Z).sum(axis=1).mean())
+    aux = float(solution.aux[0]) if solution.aux.size else 0.0
+    return row_variance(design.family, design.link, float(fixed.mean()) + between / 2, aux)
+
+
+def row_variance(family: str, link: str, typical: float, aux: float) -> float:
+    """Variance of a row on the scale of the link, given all effects.
+
+    Parameters
+    ----------
+    family, link : str
+        Of the outcome.
+    typical : float
+        Logarithm of the typical mean of a count: average of the fixed part plus half the variance between.
+    aux : float
+        Log dispersion, if the family has one.
+    """
     from scipy.special import polygamma
 
-    if design.family in ("binomial", "ordinal"):
-        return LATENT[design.link]
-    if design.family == "gamma":
-        return float(polygamma(1, exp(float(solution.aux[0]))))
-    between = (design.Z @ solution.Sigma * design.Z).sum(axis=1).mean()
-    typical = exp(float(fixed.mean()) + float(between) / 2)
-    size = exp(-float(solution.aux[0])) if design.family == "negative_binomial" else 0.0
-    return log(1 + 1 / typical + size)
+    if family in ("binomial", "ordinal"):
+        return LATENT[link]
+    if family == "gamma":
+        return float(polygamma(1, exp(aux)))
+    size = exp(-aux) if family == "negative_binomial" else 0.0
+    return log(1 + exp(-typical) + size)
 
 
 def latent_rows(
     design: Design, solution: GlmmSolution, fixed: FloatArray, interval: Interval | None, level: float
 ) -> tuple[Estimate, ...]:
-    """Rows `icc` and `variance_share` of the component `derived`, scale `latent`.
+    """ICC, share of the variance and R2: rows of the component `derived`, scale `latent`.
 
-    The `icc` holds where covariates that vary are 0, the `variance_share` is averaged over the rows.
+    The `icc` holds where covariates that vary are 0; the `variance_share`, and `r2_marginal` and
+    `r2_conditional` (as in `r2`, of the latent variable; an offset counts for nothing) are averaged over the
+    rows.
 
     Parameters
     ----------
@@ -81,7 +98,15 @@ def latent_rows(
             found.append(Estimate("derived", "icc", icc, factor.group, scale="latent", **limits))
         part = share / (sum(between) + residual)
         found.append(Estimate("derived", "variance_share", part, factor.group, scale="latent"))
-    return tuple(found)
+    return (*found, *_r2_rows(design, solution, sum(between), residual))
+
+
+def _r2_rows(design: Design, solution: GlmmSolution, between: float, residual: float) -> tuple[Estimate, ...]:
+    at = [design.names.index(name) for name in solution.names]
+    explained = float(np.var(design.X[:, at] @ solution.beta, ddof=1)) if at else 0.0
+    total = explained + between + residual
+    parts = {"r2_marginal": explained, "r2_conditional": explained + between}
+    return tuple(Estimate("derived", term, part / total, scale="latent") for term, part in parts.items())
 
 
 def _mean_variance(factor: Factor, solution: GlmmSolution) -> float:

@@ -9,8 +9,8 @@ import numpy as np
 
 from nestwise.config.study import DegreesOfFreedom, Sandwich
 from nestwise.design.record import Design
-from nestwise.errors import Refusal
-from nestwise.fit.clusters import independent_clusters, lmm_covariance
+from nestwise.fit.brief import brief_lmm, robust_part
+from nestwise.fit.clusters import independent_clusters
 from nestwise.fit.conditional_aic import conditional_aic, conditional_rows
 from nestwise.fit.fixed_effects import FixedInference, fixed_effect_inference, method_name
 from nestwise.fit.inference import contextual_rows, information, t_rows
@@ -30,7 +30,6 @@ from nestwise.fit.quantities import (
     predict_rows,
 )
 from nestwise.fit.r2 import r2_rows
-from nestwise.fit.sandwich import robust_covariance, robust_rows, robust_warnings
 from nestwise.fit.state import LmmState, solve_lmm, verdict
 from nestwise.fit.tests import term_tests
 from nestwise.fit.variance_tests import variance_tests
@@ -56,6 +55,7 @@ def fit_lmm(
     robust: Sandwich | None = None,
     bootstrap: int = 0,
     seed: int = 0,
+    brief: bool = False,
 ) -> Fit:
     """Fit a linear mixed model.
 
@@ -73,6 +73,8 @@ def fit_lmm(
         Refits of the parametric bootstrap.
     seed : int
         Root seed of the bootstrap and of simulated null distributions.
+    brief : bool
+        Leave out what pooling over imputations does not use; see `fit.brief`.
 
     Returns
     -------
@@ -88,23 +90,29 @@ def fit_lmm(
     """
     began = perf_counter()
     if design.residual is not None:
-        return fit_mmrm(design, level, df=df, robust=robust)
+        return fit_mmrm(design, level, df=df, robust=robust, brief=brief)
     state = solve_lmm(design)
+    if brief:
+        return replace(brief_lmm(design, state, df, robust, level), seconds=perf_counter() - began)
     fit = _with_clusters(_fit(design, state, df, level), design, state, robust, level)
     fit = _with_simpler_models(fit, design, state, seed)
-    record = dict(fit.record)
     if fit.status is Status.SINGULAR:
-        record["ladder"] = ladder(design, state)
-    warnings = fit.warnings
+        fit = replace(fit, record={**fit.record, "ladder": ladder(design, state)})
     if bootstrap:
-        from nestwise.fit import bootstrap as simulated  # compiled code: slow to import
+        fit = _bootstrapped(fit, design, state, (bootstrap, seed), level)
+    return replace(fit, seconds=perf_counter() - began)
 
-        too_long = simulated.too_long(design, state, bootstrap)
-        if too_long is not None:
-            warnings += (too_long,)
-        else:
-            record["bootstrap"] = simulated.bootstrap(design, state, bootstrap, seed, level).record
-    return replace(fit, record=record, warnings=warnings, seconds=perf_counter() - began)
+
+def _bootstrapped(fit: Fit, design: Design, state: LmmState, asked: tuple[int, int], level: float) -> Fit:
+    """The fit with the record of so many refits under a seed, or why there is none."""
+    from nestwise.fit import bootstrap as simulated  # compiled code: slow to import
+
+    refits, seed = asked
+    too_long = simulated.too_long(design, state, refits)
+    if too_long is not None:
+        return replace(fit, warnings=(*fit.warnings, too_long))
+    found = simulated.bootstrap(design, state, refits, seed, level).record
+    return replace(fit, record={**fit.record, "bootstrap": found})
 
 
 def _fit(design: Design, state: LmmState, df: DegreesOfFreedom, level: float) -> Fit:
@@ -196,16 +204,5 @@ def _with_clusters(fit: Fit, design: Design, state: LmmState, robust: Sandwich |
     else:
         found, left_out = influence_by_equations(design, state)
         fit = replace(fit, influence=influence_frame(found), warnings=(*fit.warnings, *_not_left(left_out)))
-    if robust is None:
-        return fit
-    try:
-        marginal = lmm_covariance(design, solution.Sigma, solution.sigma)
-        sandwich = robust_covariance(design, solution.beta, marginal, robust)
-    except Refusal as refusal:
-        said = tuple(f"{problem.what[0].upper()}{problem.what[1:]}." for problem in refusal.problems)
-        return replace(fit, warnings=(*fit.warnings, *said))
-    return replace(
-        fit,
-        estimates=(*fit.estimates, *robust_rows(design.names, solution.beta, sandwich, level)),
-        warnings=(*fit.warnings, *robust_warnings(design.names, sandwich)),
-    )
+    rows, notes = robust_part(design, solution, robust, level)
+    return replace(fit, estimates=(*fit.estimates, *rows), warnings=(*fit.warnings, *notes))

@@ -17,9 +17,13 @@ LINKS_OF: Mapping[str, tuple[str, ...]] = {
     "gaussian": ("identity", "log"),
     "binomial": ("logit", "probit", "cloglog", "log", "identity"),
     "poisson": ("log", "identity"),
+    "negative_binomial": ("log", "identity"),
     "gamma": ("log", "identity", "inverse"),
 }
 """The links each family can be fitted with, the usual one first."""
+COUNTS = ("poisson", "negative_binomial")
+SMALLEST_SIZE, LARGEST_SIZE = 1e-5, 1e7
+"""Sizes of a negative binomial that the search looks at; beyond the largest its variance is Poisson's."""
 FARTHEST = 30.0
 """Linear predictors of a probability beyond this are held here: the next digits of mu are rounding."""
 EDGE = 1e-8
@@ -83,12 +87,14 @@ def link_of_mean(link: str, mu: FloatArray) -> FloatArray:
     return np.log(-np.log1p(-mu))
 
 
-def variance(family: str, mu: FloatArray) -> FloatArray:
-    """v(mu) (n,), without dispersion and weights."""
+def variance(family: str, mu: FloatArray, size: float = np.inf) -> FloatArray:
+    """v(mu) (n,), without dispersion and weights; `size` k of a negative binomial, ``mu + mu^2 / k``."""
     if family == "binomial":
         return np.maximum(mu * (1 - mu), 1e-16)
     if family == "poisson":
         return mu
+    if family == "negative_binomial":
+        return mu * (1 + mu / size)
     return mu * mu if family == "gamma" else np.ones_like(mu)
 
 
@@ -107,14 +113,44 @@ def first_mean(family: str, link: str, y: FloatArray, trials: FloatArray) -> Flo
     """Means (n,) inside the family's range to start from; y counts the successes of a binomial."""
     if family == "binomial":
         return (y + 0.5) / (trials + 1)
-    if family == "poisson":
+    if family in COUNTS:
         return y + 0.1
     if family == "gaussian" and link == "log":
         return np.maximum(y, 0.1 * float(np.abs(y).mean()))
     return y
 
 
-def quasi_likelihood(family: str, y: FloatArray, mu: FloatArray) -> FloatArray:
+def size_of(y: FloatArray, mu: FloatArray, weight: FloatArray) -> float:
+    """Size k of a negative binomial with known means, by maximum likelihood of independent rows.
+
+    Parameters
+    ----------
+    y, mu : ndarray (n,)
+        Counts and their means.
+    weight : ndarray (n,)
+        How often each row counts.
+
+    Returns
+    -------
+    float
+        Infinite where the counts vary no more than Poisson's.
+    """
+    from scipy.optimize import brentq
+
+    from nestwise.likelihood.families import density, responses
+
+    given, eta = responses("negative_binomial", "log", y), np.log(mu)
+
+    def slope(log_size: float) -> float:
+        return float(density(given, eta, np.array([log_size])).aux[0] @ weight)
+
+    low, high = float(np.log(SMALLEST_SIZE)), float(np.log(LARGEST_SIZE))
+    if slope(high) >= 0:
+        return float(np.inf)
+    return SMALLEST_SIZE if slope(low) <= 0 else float(np.exp(brentq(slope, low, high, xtol=1e-13)))
+
+
+def quasi_likelihood(family: str, y: FloatArray, mu: FloatArray, size: float = np.inf) -> FloatArray:
     """Q(y, mu) (n,) of one trial with phi = 1, up to what does not depend on mu.
 
     Parameters
@@ -125,13 +161,17 @@ def quasi_likelihood(family: str, y: FloatArray, mu: FloatArray) -> FloatArray:
         Outcome; the proportion of successes of a binomial.
     mu : ndarray (n,)
         Mean.
+    size : float
+        Of a negative binomial.
     """
     from scipy.special import xlog1py, xlogy
 
     if family == "binomial":
         return np.asarray(xlogy(y, mu) + xlog1py(1 - y, -mu))
-    if family == "poisson":
+    if family == "poisson" or (family == "negative_binomial" and np.isinf(size)):
         return np.asarray(xlogy(y, mu) - mu)
+    if family == "negative_binomial":
+        return np.asarray(xlogy(y, mu) - (y + size) * np.log1p(mu / size))
     if family == "gamma":
         return -y / mu - np.log(mu)
     return -0.5 * (y - mu) ** 2

@@ -35,7 +35,7 @@ from nestwise.fit.sandwich import robust_covariance, robust_rows, robust_warning
 from nestwise.fit.tests import term_tests
 from nestwise.likelihood.marginal import MarginalData, marginal
 from nestwise.results import Estimate, Fit, Status, empty
-from nestwise.vocabulary import GROUPS, INFLUENCE
+from nestwise.vocabulary import GROUPS, INFLUENCE, PREDICTIONS
 
 NO_CORRELATION = 1e-3
 """An AR(1) correlation below this, where it cannot be negative, is 0."""
@@ -51,6 +51,7 @@ def fit_mmrm(
     *,
     df: DegreesOfFreedom = "satterthwaite",
     robust: Sandwich | None = None,
+    brief: bool = False,
 ) -> Fit:
     """Fit a linear model with a residual covariance inside the subject.
 
@@ -59,8 +60,8 @@ def fit_mmrm(
     design : Design
         With `residual`; `design.reml` chooses the criterion. Random effects of the subject or of one factor
         above it may stand beside it.
-    level, df, robust
-        As in `fit_lmm`.
+    level, df, robust, brief
+        As in `fit_lmm`; briefly, intervals of the covariance follow from the curvature.
 
     Returns
     -------
@@ -78,10 +79,9 @@ def fit_mmrm(
     status, reason, warnings = _verdict(design, state)
     inference = mmrm_inference(design, state, df)
     robust_part, robust_notes = _robust_rows(design, state, robust, level)
-    covariance_rows, intervals = _covariance_rows(design, residual_of(design), state, level)
+    covariance_rows, intervals = _covariance_rows(design, residual_of(design), state, level, brief=brief)
     n_groups = design.n_groups or int(residual_of(design).subjects.max()) + 1
-    influence, influence_notes = _influence(design, state)
-    matrices = residual_record(residual_of(design), state.data.model, state.phi, 1.0)
+    influence, influence_notes = (empty(INFLUENCE), ()) if brief else _influence(design, state)
     return Fit(
         **design.identity | {"n_groups": n_groups},
         engine="lmm",
@@ -93,18 +93,23 @@ def fit_mmrm(
         **information(-state.deviance / 2, state.beta.shape[0] + state.data.k, design.n),
         warnings=(*warnings, *residual_warnings(design), *robust_notes, *influence_notes),
         estimates=(*_fixed_rows(design, inference, level), *robust_part, *covariance_rows),
-        groups=_group_rows(design, state),
-        predictions=_prediction_rows(design, state),
+        groups=empty(GROUPS) if brief else _group_rows(design, state),
+        predictions=empty(PREDICTIONS) if brief else _prediction_rows(design, state),
         tests=term_tests(design.term_of, inference),
         means=means_frame(design.means, inference, level),
         influence=influence,
-        record={
-            "optimisation": _optimisation(state, "REML" if design.reml else "ML"),
-            "residual": matrices | {"intervals": intervals},
-            "fixed_covariance": {"names": list(design.names), "values": inference.cov_beta.tolist()},
-        },
+        record=_record(design, state, inference, intervals),
         seconds=perf_counter() - began,
     )
+
+
+def _record(design: Design, state: MmrmState, inference: FixedInference, intervals: str) -> dict[str, Any]:
+    matrices = residual_record(residual_of(design), state.data.model, state.phi, 1.0)
+    return {
+        "optimisation": _optimisation(state, "REML" if design.reml else "ML"),
+        "residual": matrices | {"intervals": intervals},
+        "fixed_covariance": {"names": list(design.names), "values": inference.cov_beta.tolist()},
+    }
 
 
 def _optimisation(state: MmrmState, criterion: str) -> dict[str, Any]:
@@ -177,7 +182,7 @@ def _verdict(design: Design, state: MmrmState) -> tuple[Status, str | None, tupl
 
 
 def _covariance_rows(
-    design: Design, residual: ResidualDesign, state: MmrmState, level: float
+    design: Design, residual: ResidualDesign, state: MmrmState, level: float, *, brief: bool
 ) -> tuple[tuple[Estimate, ...], str]:
     """Rows `sd`, `cor` and `residual`, and how their intervals were made."""
     data, minimum = state.data, state.minimum
@@ -187,7 +192,7 @@ def _covariance_rows(
     sure = minimum.converged and not state.singular and values[0] >= FLAT * values[-1]
     covariance = 2 * (vectors / values) @ vectors.T if sure else None
     profiles: dict[int, Interval] = {}
-    if sure and data.k <= MOST_PROFILED and data.W.size <= COSTLY:
+    if sure and not brief and data.k <= MOST_PROFILED and data.W.size <= COSTLY:
         alone = [model.k] if q == 1 else []
         places = [place for place in found.places if place >= 0] + alone
         profiles = profiled(

@@ -9,7 +9,7 @@ stands (rule 9).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from nestwise.fit.approximation import Descended, Deviance, descend
 from nestwise.fit.glm import PooledGlm, Rows
 from nestwise.fit.search import Minimum, minimise, prove
 from nestwise.likelihood.crossed_rows import CrossedRows
+from nestwise.likelihood.grouped_rows import GroupedRows
 
 POINTS = (1, 5, 9, 15, 25, 35, 51)
 """Nodes in each dimension, in the order in which they are tried; 1 is Laplace's approximation."""
@@ -32,8 +33,14 @@ STABLE_SD = 1e-3
 """Share of itself by which a standard deviation may still move."""
 STABLE_LOG_LIKELIHOOD = 5e-3
 """By how much the log-likelihood may still move."""
+MANY_GROUPS = 1000
+"""Their gradients tell the curvature to some percent, which no few steps of a search do."""
+CLEAR = 20
+"""Times as much as it may move: then a number of points is not searched to the end."""
 ROUGH = 1e-4
 """Decrement of the deviance at which the search with too few points ends."""
+JUDGED = 1e-7
+"""Decrement at which a number of points is judged: two orders below what counts as a move."""
 FINE = 1e-10
 """Decrement of the deviance at which the search proper ends."""
 
@@ -91,25 +98,31 @@ def optimise_glmm(rows: Rows, glm: PooledGlm, points: Sequence[int] = POINTS) ->
     table: list[dict[str, Any]] = []
     before: tuple[Deviance, Descended] | None = None
     for each in ladder:
-        deviance = Deviance(rows, each)
+        deviance = Deviance(rows, each, last_modes=None if before is None else before[0].last_modes)
         if before is not None and before[0].points >= FIRST_JUDGED:
             moved = _moved(deviance, before[1])
+            if not _clear(before[1], moved):
+                before = before[0], descend(before[0], before[1], JUDGED)
+                table[-1] = _row(before[0], before[1].at, before[1].value)
+                moved = _moved(deviance, before[1])
             if _negligible(rows, before[1], moved):
                 row = _row(deviance, moved.at, moved.value) | {"searched": False}
-                return _optimum(before[0], before[1].at, (*table, row), stable=True)
+                return _optimum(*before, (*table, row), stable=True)
             here = moved
-        passing = each < FIRST_JUDGED and each != ladder[-1]
-        here = descend(deviance, here.at, here.inverse, ROUGH if passing else FINE)
+        if before is not None:
+            here = _raised(deviance, here)
+        passing = each <= FIRST_JUDGED and each != ladder[-1]
+        here = descend(deviance, here, ROUGH if passing else JUDGED)
         table.append(_row(deviance, here.at, here.value))
         before = deviance, here
     assert before is not None
-    return _optimum(before[0], before[1].at, tuple(table), stable=False)
+    return _optimum(*before, tuple(table), stable=False)
 
 
 def _optimum(
-    deviance: Deviance, at: FloatArray, table: tuple[dict[str, Any], ...], *, stable: bool
+    deviance: Deviance, here: Descended, table: tuple[dict[str, Any], ...], *, stable: bool
 ) -> Optimum:
-    minimum = _proved(deviance, at)
+    minimum = _proved(deviance, descend(deviance, here, FINE).at)
     kept = [row for row in table if row["points"] != deviance.points]
     final = _row(deviance, minimum.at, minimum.value)
     table = tuple(sorted([*kept, final], key=lambda row: int(row["points"])))
@@ -119,22 +132,28 @@ def _optimum(
 def _first(rows: Rows, glm: PooledGlm) -> Descended:
     """The pooled model beside the best multiple of the identity, with the information there."""
     deviance = Deviance(rows, 1)
-    identity = rows.pattern.elements(np.eye(rows.pattern.q))
-    starts = [np.concatenate([glm.beta, size * identity, glm.raw]) for size in (0.3, 1.0, 2.5)]
-    values = []
-    for start in starts:
+    identity, nothing = rows.pattern.elements(np.eye(rows.pattern.q)), np.empty((0, 0))
+
+    def at(size: float) -> Descended:
+        start = np.concatenate([glm.beta, size * identity, glm.raw])
         try:
-            values.append(deviance(start))
+            return Descended(start, *deviance(start), nothing)
         except np.linalg.LinAlgError:
-            values.append((np.inf, np.zeros_like(start)))
-    best = int(np.argmin([value for value, _ in values]))
-    information = 2 * deviance.information(starts[best])
+            return Descended(start, np.inf, np.zeros_like(start), nothing)
+
+    middle = at(1.0)
+    along = float(middle.gradient[glm.beta.size : glm.beta.size + identity.size] @ identity)
+    tried = [middle, at(0.3 if along > 0 else 2.5)]
+    if not np.isfinite([each.value for each in tried]).all():
+        tried.append(at(2.5 if along > 0 else 0.3))
+    best = min(tried, key=lambda each: each.value)
+    information = 2 * deviance.information(best.at)
     # few groups leave directions that their scores do not span: what rows alone would tell holds there
     share = 1.0 if isinstance(rows, CrossedRows) else 0.1
-    spread = np.full(starts[best].size, float(rows.n))
+    spread = np.full(best.at.size, float(rows.n))
     spread[glm.beta.size : glm.beta.size + rows.pattern.k] = _groups_behind(rows)
     spread[: glm.beta.size] = 1 / np.maximum(np.diag(glm.covariance), 1e-12)
-    return Descended(starts[best], *values[best], _inverse(information + share * np.diag(spread)))
+    return replace(best, inverse=_inverse(information + share * np.diag(spread)))
 
 
 def _groups_behind(rows: Rows) -> FloatArray:
@@ -169,6 +188,19 @@ def _moved(deviance: Deviance, before: Descended) -> Descended:
     promised = float(-gradient @ step)
     step = step / max(1.0, np.sqrt(promised) / 2)
     return Descended(before.at + step, value + float(gradient @ step) / 2, gradient, before.inverse)
+
+
+def _raised(deviance: Deviance, here: Descended) -> Descended:
+    """The same place with another number of points, and what many groups say of the curvature there."""
+    rows, inverse = deviance.rows, here.inverse
+    if isinstance(rows, GroupedRows) and rows.J >= MANY_GROUPS:
+        inverse = _inverse(2 * deviance.information(here.at))
+    return Descended(here.at, *deviance(here.at), inverse)
+
+
+def _clear(before: Descended, moved: Descended) -> bool:
+    """Whether the deviance moves by so much that a rough search is enough to see it."""
+    return abs(moved.value - before.value) > CLEAR * STABLE_LOG_LIKELIHOOD
 
 
 def _negligible(rows: Rows, before: Descended, moved: Descended) -> bool:

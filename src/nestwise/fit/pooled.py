@@ -10,6 +10,7 @@ import numpy as np
 from nestwise.arrays import FloatArray
 from nestwise.design.record import Design
 from nestwise.fit.inference import information, least_squares_log_likelihood, t_rows
+from nestwise.fit.pooled_glm import fit_pooled_glm
 from nestwise.fit.predictions import prediction_rows
 from nestwise.fit.refusals import gaussian_problems, refuse, refuse_exact
 from nestwise.fit.sandwich import cluster_robust
@@ -18,7 +19,7 @@ from nestwise.vocabulary import FEW_GROUPS
 
 
 def fit_pooled(design: Design, level: float = 0.95) -> Fit:
-    """Least squares with the groups ignored.
+    """Least squares with the groups ignored; a generalised linear model where the outcome is not Gaussian.
 
     The main table holds cluster-robust standard errors (CR2, Bell & McCaffrey 2002) with Satterthwaite
     degrees of freedom; the conventional ones, which take the rows for independent, and CR1 are in
@@ -28,7 +29,7 @@ def fit_pooled(design: Design, level: float = 0.95) -> Fit:
     Parameters
     ----------
     design : Design
-        Gaussian; any random terms.
+        Gaussian, or what `pooled_glm` takes; any random terms.
     level : float
         Coverage of the intervals.
 
@@ -37,6 +38,8 @@ def fit_pooled(design: Design, level: float = 0.95) -> Fit:
     Refusal
         See `fit.refusals`.
     """
+    if design.family != "gaussian":
+        return fit_pooled_glm(design, level)
     began = perf_counter()
     refuse(gaussian_problems(design, engine="pooled"))
     n, p = design.X.shape

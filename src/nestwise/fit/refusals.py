@@ -47,7 +47,7 @@ def gaussian_problems(design: Design, *, engine: str) -> list[Problem]:
                 f"`{engine}` fits a Gaussian outcome with identity link, and this model is "
                 f"{design.family} with link {design.link}",
                 design.formula,
-                "no engine of this version fits that family yet",
+                "use the engine `glmm`, `gee` or `pymc`; a Gaussian outcome has the identity link",
             )
         )
     y = design.y_less_offset

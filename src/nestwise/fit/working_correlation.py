@@ -28,6 +28,7 @@ from nestwise.fit.cluster_layout import Blocks, ClusterLayout
 
 MARGIN = 1e-3
 """Smallest share of the variance that a working correlation must leave in any direction."""
+LINEAR = ("exchangeable", "unstructured", "m_dependent")
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Working:
         Parameters.
     pairs : ndarray (k,)
         Number of pairs of rows each is estimated from (all pairs, for ar1).
+    totals : ndarray (k,)
+        The same, each pair counted by the weight of selection of its cluster.
     patterns : tuple of Patterns
         For structures that know visits apart.
     lag_of : ndarray (T, T)
@@ -74,6 +77,7 @@ class Working:
     layout: ClusterLayout
     names: tuple[str, ...]
     pairs: IntArray
+    totals: FloatArray
     patterns: tuple[Patterns, ...] = ()
     lag_of: IntArray | None = None
     distances: Distances | None = None
@@ -96,6 +100,9 @@ class Working:
 
     def inside(self, alpha: FloatArray) -> tuple[FloatArray, bool]:
         """The parameters, pulled towards independence until the margin is kept; whether they were pulled."""
+        if self.structure in LINEAR:  # the margin is the least eigenvalue of I + B(alpha): B may be so long
+            least = self.margin(alpha)
+            return (alpha, False) if least >= MARGIN else (alpha * (1 - MARGIN) / (1 - least), True)
         held, pulled = alpha, False
         while alpha.size and self.margin(held) < MARGIN:
             held, pulled = 0.97 * held, True
@@ -114,21 +121,22 @@ def working_correlation(structure: str, layout: ClusterLayout, lags: int = 1) ->
     lags : int
         Visits apart that are correlated under m_dependent.
     """
-    sizes = layout.clusters.sizes
-    total = np.array([int((sizes * (sizes - 1) // 2).sum())])
+    total, whole = layout.clusters.pairs(), layout.clusters.pairs(layout.cluster_weights)
     if structure == "independence":
-        return Working(structure, layout, (), total[:0])
+        return Working(structure, layout, (), total[:0], whole[:0])
     if structure == "exchangeable":
-        return Working(structure, layout, ("alpha",), total)
+        return Working(structure, layout, ("alpha",), total, whole)
     if structure == "nested":
         assert layout.inner is not None
-        within = int((layout.inner.sizes * (layout.inner.sizes - 1) // 2).sum())
+        within = layout.inner.pairs()
+        counted = layout.inner.pairs(layout.selection[layout.inner.starts])
         names = (f"alpha:{layout.inner_name}", f"alpha:{layout.factor.group}")
-        return Working(structure, layout, names, np.array([within, int(total[0]) - within]))
+        pairs, totals = np.append(within, total - within), np.append(counted, whole - counted)
+        return Working(structure, layout, names, pairs, totals)
     if structure == "ar1":
         found = distances(layout)
         name = "alpha" if found.unit == 1 else f"alpha:{found.unit:g}"
-        return Working(structure, layout, (name,), total, distances=found)
+        return Working(structure, layout, (name,), total, whole, distances=found)
     return _by_visits(structure, layout, lags)
 
 
@@ -146,33 +154,23 @@ def _by_visits(structure: str, layout: ClusterLayout, lags: int) -> Working:
         apart = np.abs(np.subtract.outer(np.arange(T), np.arange(T)))
         lag_of = np.where((apart > 0) & (apart <= lags), apart - 1, lags)
         names = tuple(f"alpha:{lag + 1}" for lag in range(lags))
-    patterns = []
-    for _, rows in layout.clusters.stacks():
+    patterns, weights = [], []
+    for places, rows in layout.clusters.stacks():
+        weights.append(layout.cluster_weights[places])
         visits, which = np.unique(layout.visits[rows], axis=0, return_inverse=True)
         patterns.append(Patterns(rows, visits, which.reshape(-1)))
     k = len(names)
-    pairs = np.zeros(k + 1, dtype=np.int64)
-    for each in patterns:
+    pairs, totals = np.zeros(k + 1, dtype=np.int64), np.zeros(k + 1)
+    for each, weight in zip(patterns, weights, strict=True):
         i, j = np.triu_indices(each.rows.shape[1], 1)
         lag = lag_of[each.visits[:, i], each.visits[:, j]]
-        times = np.bincount(each.which, minlength=len(each.visits))
-        np.add.at(pairs, lag, times[:, None])
-    return Working(structure, layout, names, pairs[:k], tuple(patterns), lag_of)
-
-
-def _pair_sums(blocks: Blocks, r: FloatArray) -> float:
-    return float((blocks.sums(r) ** 2).sum() - (r**2).sum()) / 2
+        np.add.at(pairs, lag, np.bincount(each.which, minlength=len(each.visits))[:, None])
+        np.add.at(totals, lag, np.bincount(each.which, weight, minlength=len(each.visits))[:, None])
+    return Working(structure, layout, names, pairs[:k], totals[:k], tuple(patterns), lag_of)
 
 
 def _exchangeable_moments(working: Working, r: FloatArray) -> FloatArray:
-    return np.array([_pair_sums(working.layout.clusters, r)]) / working.pairs
-
-
-def _shrink_means(blocks: Blocks, columns: FloatArray, weight: FloatArray) -> FloatArray:
-    """Each column less a share (B,) of its means over blocks."""
-    taken = blocks.sums(columns) * (weight / blocks.sizes)
-    found: FloatArray = columns - np.repeat(taken, blocks.sizes, axis=-1)
-    return found
+    return np.array([working.layout.clusters.pair_sums(r)]) / working.totals
 
 
 def _exchangeable_whiten(working: Working, alpha: FloatArray, columns: FloatArray) -> FloatArray:
@@ -180,7 +178,7 @@ def _exchangeable_whiten(working: Working, alpha: FloatArray, columns: FloatArra
     blocks = working.layout.clusters
     rest = 1 - alpha[0]
     along = 1 + (blocks.sizes - 1) * alpha[0]
-    return np.asarray(_shrink_means(blocks, columns, 1 - np.sqrt(rest / along)) / np.sqrt(rest))
+    return np.asarray(blocks.less_means(columns, 1 - np.sqrt(rest / along)) / np.sqrt(rest))
 
 
 def _exchangeable_margin(working: Working, alpha: FloatArray) -> float:
@@ -195,8 +193,8 @@ def _exchangeable_matrices(_working: Working, alpha: FloatArray, rows: IntArray)
 
 def _nested_moments(working: Working, r: FloatArray) -> FloatArray:
     assert working.layout.inner is not None
-    within, total = _pair_sums(working.layout.inner, r), _pair_sums(working.layout.clusters, r)
-    return np.array([within, total - within]) / working.pairs
+    within, total = working.layout.inner.pair_sums(r), working.layout.clusters.pair_sums(r)
+    return np.array([within, total - within]) / working.totals
 
 
 def _nested_parts(working: Working, alpha: FloatArray) -> tuple[Blocks, float, FloatArray, FloatArray]:
@@ -213,7 +211,7 @@ def _nested_whiten(working: Working, alpha: FloatArray, columns: FloatArray) -> 
     """Inner blocks first; what they share is then ``I + alpha_2 u u'`` with u the whitened ones."""
     inner, rest, along, uu = _nested_parts(working, alpha)
     clusters = working.layout.clusters
-    white = _shrink_means(inner, columns, 1 - np.sqrt(rest / along)) / np.sqrt(rest)
+    white = inner.less_means(columns, 1 - np.sqrt(rest / along)) / np.sqrt(rest)
     u = np.repeat(1 / np.sqrt(along), inner.sizes)
     share = (1 - 1 / np.sqrt(1 + alpha[1] * uu)) / uu
     taken = clusters.sums(white * u) * share
@@ -270,7 +268,7 @@ def _visit_moments(working: Working, r: FloatArray) -> FloatArray:
         lag = working.lag_of[each.visits[:, i], each.visits[:, j]][each.which]
         products = r[each.rows[:, i]] * r[each.rows[:, j]]
         sums += np.bincount(lag.ravel(), products.ravel(), minlength=k + 1)
-    return sums[:k] / working.pairs
+    return sums[:k] / working.totals
 
 
 def _correlations(working: Working, alpha: FloatArray, visits: IntArray) -> FloatArray:

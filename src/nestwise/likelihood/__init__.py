@@ -16,8 +16,9 @@ In reading order:
   and how it is taken out of the rows; `marginal`: the likelihood with it.
 - `conditional`: the log density given all parameters, random effects integrated out and drawn afterwards.
 - `families`, `ordinal`: densities of outcomes that are not Gaussian, with three derivatives.
-- `grouped_rows`, `segments`, `stacked`: rows of a generalised model by group, sums over groups, small
-  matrices of
-  many groups at once; `modes`, `quadrature`: the modes of the random effects, and the likelihood around them.
+- `grouped_rows`, `segments`: rows of a generalised model by group, sums over groups; `convex`, `nodes`:
+  families of one simple form, whose densities and sums over nodes are compiled; `newton`, `modes`: the modes
+  of the random effects; `adjoint`, `quadrature`: the likelihood around them, and its derivatives;
+  `one_effect`: all of it in one pass where one coefficient varies.
 - `crossed_rows`, `laplace`: the same with several factors, by Laplace's approximation.
 """

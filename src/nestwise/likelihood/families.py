@@ -247,11 +247,11 @@ def _poisson(given: Responses, eta: FloatArray, _aux: FloatArray, order: int) ->
 def _negative_binomial(given: Responses, eta: FloatArray, aux: FloatArray, order: int) -> Derivatives:
     """``sum_{i<y} log(1 + i/k) - log y! + y eta - (y + k) log(1 + mu/k)``: Poisson's as k grows."""
     y, k = given.y, float(np.exp(aux[0]))
-    rising, slope = _rising(y, k)
+    risen, slope = rising(y, k)
     x = np.exp(np.clip(eta - aux[0], -LARGEST_ETA, LARGEST_ETA))
     log_whole, s = np.log1p(x), x / (1 + x)
     d1 = y - (y + k) * s
-    value = given.constant + rising + y * eta - (y + k) * log_whole
+    value = given.constant + risen + y * eta - (y + k) * log_whole
     by_aux = slope - k * log_whole + (y + k) * s
     if order == 1:
         return Derivatives(value, d1, NONE, NONE, (by_aux,))
@@ -260,7 +260,7 @@ def _negative_binomial(given: Responses, eta: FloatArray, aux: FloatArray, order
     return Derivatives(value, d1, d2, d3, (by_aux,), (-k * s - d2,), (-k * s / (1 + x) - d3,))
 
 
-def _rising(y: FloatArray, k: float) -> tuple[FloatArray, FloatArray]:
+def rising(y: FloatArray, k: float) -> tuple[FloatArray, FloatArray]:
     """``log [Gamma(y + k) / Gamma(k)] - y log k`` and its derivative by log k."""
     from scipy.special import digamma, gammaln
 

@@ -12,6 +12,7 @@ that counts several times. Both leave the likelihood as it is, constants include
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from nestwise.vocabulary import INTERCEPT
 
 ADDED_UP = ("binomial", "poisson")
 """Families whose rows with the same eta are one row with the sum of their outcomes."""
+SAMPLED = 500
+"""Rows by which a column is judged first."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,22 @@ class GroupedRows:
         """Distinct groups."""
         return int(self.starts.shape[0])
 
-    @property
+    @cached_property
+    def largest(self) -> int:
+        """Rows of the largest group."""
+        return int(np.diff(self.bounds).max(initial=1))
+
+    @cached_property
+    def bounds(self) -> IntArray:
+        """First row of each distinct group, and n (J + 1,)."""
+        return np.append(self.starts, self.n)
+
+    @cached_property
+    def by_size(self) -> IntArray:
+        """The distinct groups, those of few rows first (J,)."""
+        return np.argsort(np.diff(self.bounds), kind="stable").astype(np.int64)
+
+    @cached_property
     def counts(self) -> FloatArray:
         """How many rows each one stands for (n,), beside successes and counts that were added up."""
         return self.repeats[self.codes]
@@ -104,8 +122,10 @@ def grouped_rows(design: Design) -> GroupedRows:
     """
     keep = [i for i, name in enumerate(design.names) if design.family != "ordinal" or name != INTERCEPT]
     X = design.X[:, keep]
-    order = np.argsort(design.random[0].codes, kind="stable")
-    codes = design.random[0].codes[order]
+    which = _by_size(design.random[0].codes, design.random[0].n_groups)
+    codes = which[design.random[0].codes]
+    order = np.argsort(codes, kind="stable")
+    codes = codes[order]
     offset = np.zeros(design.n) if design.offset is None else design.offset
     T_Z, columns = varying_columns(design)
     Q, R_inverse = orthonormal(X) if keep else (X, np.zeros((0, 0)))
@@ -118,14 +138,23 @@ def grouped_rows(design: Design) -> GroupedRows:
         starts=np.flatnonzero(np.diff(codes, prepend=-1)).astype(np.int64),
         codes=codes,
         repeats=np.ones(design.random[0].n_groups),
-        which=np.arange(design.random[0].n_groups),
+        which=which,
         pattern=lambda_pattern(design.random),
         T_X=R_inverse * root,
         T_Z=T_Z,
         names=tuple(design.names[i] for i in keep),
     )
     plain = np.vstack([X.T[:, order], design.Z.T[:, order], offset[order]])
+    if _one_column_tells_all_rows_apart(plain):
+        return rows
     return _without_equal_groups(*_without_equal_rows(rows, plain))
+
+
+def _by_size(codes: IntArray, J: int) -> IntArray:
+    """A number for each group, small groups first: loops over groups of one size are foreseen and quick."""
+    number = np.empty(J, dtype=np.int64)
+    number[np.argsort(np.bincount(codes, minlength=J), kind="stable")] = np.arange(J)
+    return number
 
 
 def _picked(given: Responses, places: IntArray) -> Responses:
@@ -142,6 +171,19 @@ def _digest(columns: FloatArray) -> np.ndarray:
         digest = (digest ^ row) * np.uint64(0xFF51AFD7ED558CCD)
         digest ^= digest >> np.uint64(32)
     return digest
+
+
+def _one_column_tells_all_rows_apart(columns: FloatArray) -> bool:
+    """Whether one of (c, n) has n different values: then no rows are equal, and no groups.
+
+    The first rows rule out most columns that have fewer.
+    """
+    return any(_distinct(column[:SAMPLED]) and _distinct(column) for column in columns)
+
+
+def _distinct(values: FloatArray) -> bool:
+    ordered = np.sort(values)
+    return bool((ordered[1:] != ordered[:-1]).all())
 
 
 def _without_equal_rows(rows: GroupedRows, plain: FloatArray) -> tuple[GroupedRows, FloatArray]:
@@ -199,7 +241,7 @@ def _without_equal_groups(rows: GroupedRows, content: FloatArray) -> GroupedRows
         codes=codes,
         starts=np.flatnonzero(np.diff(codes, prepend=-1)).astype(np.int64),
         repeats=counts,
-        which=number[first[which]].astype(np.int64),
+        which=number[first[which]][rows.which].astype(np.int64),
     )
 
 

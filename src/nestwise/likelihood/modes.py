@@ -8,15 +8,18 @@ one maximum, and Newton steps that are halved where g falls always find it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from nestwise.arrays import FloatArray
-from nestwise.likelihood.families import Derivatives, density
+from nestwise.likelihood.convex import convex_form
+from nestwise.likelihood.families import NONE, Derivatives, density
 from nestwise.likelihood.grouped_rows import GroupedRows
+from nestwise.likelihood.newton import newton_steps
+from nestwise.likelihood.nodes import joint_densities
 from nestwise.likelihood.segments import linear_predictors
-from nestwise.likelihood.stacked import factor, inverse_transpose, solve
 
 STEP_TOLERANCE = 1e-22
 """A mode is found once the squared length of the next step, in its own curvature, is below this."""
@@ -88,37 +91,33 @@ def modes(
     eta = beta @ rows.X + rows.offset
     V = L.T @ rows.Z
     u = np.zeros((rows.pattern.q, rows.J)) if start is None else start.copy()
-    g, at = _joint(rows, eta, V, u, aux)
+    form = convex_form(rows.given, aux)
+    content = None if form is None else np.vstack([form.abc, eta])
+
+    def joint(u: FloatArray) -> tuple[FloatArray, Derivatives]:
+        if form is None or content is None:
+            return _joint(rows, eta, V, u, aux)
+        g, d = joint_densities(form.curve, content, V, rows.bounds, rows.largest, u)
+        return g, Derivatives(NONE, *d)
+
+    g, at = joint(u)
     if not np.isfinite(g).all():
         u[:] = 0.0
-        g, at = _joint(rows, eta, V, u, aux)
+        g, at = joint(u)
     for _ in range(MOST_STEPS):
-        slope = rows.by_group(V * at.d1) - u
-        H = curvature(rows, V, at.d2)
-        C = inverse_transpose(factor(H))
-        step = solve(C, slope)
-        left = (slope * step).sum(axis=0)
+        C, step, left = newton_steps(at.d1, at.d2, V, rows.bounds, u)
         largest = float(left.max())
         if not largest >= 0:
             raise ModesNotFound("the densities cannot be evaluated")
         if largest < STEP_TOLERANCE:
             break
-        u, g, at = _ascend(rows, eta, V, aux, (u, g, step, left))
+        u, g, at = _ascend(joint, (u, g, step, left))
     else:
         raise ModesNotFound("the modes of the random effects were not found")
+    if form is not None and aux.size:  # compiled densities leave the auxiliary parameters out
+        at = _joint(rows, eta, V, u, aux)[1]
     log_det = np.log(np.einsum("aaj->aj", C)).sum(axis=0)
     return Modes(u, V, eta, g, at, C, log_det)
-
-
-def curvature(rows: GroupedRows, V: FloatArray, d2: FloatArray) -> FloatArray:
-    """``I + L'Z'WZ L`` (q, q, J), W the negative of `d2` (n,)."""
-    q = V.shape[0]
-    H = np.empty((q, q, rows.J))
-    for a in range(q):
-        weighted = V[a] * d2
-        for b in range(a + 1):
-            H[a, b] = H[b, a] = (a == b) - rows.by_group(weighted * V[b])
-    return H
 
 
 def _joint(
@@ -129,19 +128,16 @@ def _joint(
 
 
 def _ascend(
-    rows: GroupedRows,
-    eta: FloatArray,
-    V: FloatArray,
-    aux: FloatArray,
+    joint: Callable[[FloatArray], tuple[FloatArray, Derivatives]],
     here: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
 ) -> tuple[FloatArray, FloatArray, Derivatives]:
     """A step of each group, halved where the density falls by more than rounding."""
     u, g, step, left = here
-    scale = np.ones(rows.J)
+    scale = np.ones(g.size)
     slack = 1e-9 * (1 + np.abs(g))
     for _ in range(60):
         ahead = u + scale * step
-        g_ahead, at = _joint(rows, eta, V, ahead, aux)
+        g_ahead, at = joint(ahead)
         fallen = ~(g_ahead >= g - slack) & (left > 0)
         if not fallen.any():
             return ahead, g_ahead, at

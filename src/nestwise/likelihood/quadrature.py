@@ -25,14 +25,24 @@ from functools import cache
 import numpy as np
 
 from nestwise.arrays import FloatArray
-from nestwise.likelihood.families import density
+from nestwise.likelihood.adjoint import through_modes
+from nestwise.likelihood.convex import Convex, by_dispersion, convex_form, kind_of
+from nestwise.likelihood.families import NONE, Derivatives, density
 from nestwise.likelihood.grouped_rows import GroupedRows
 from nestwise.likelihood.modes import Modes, modes
+from nestwise.likelihood.nodes import sum_nodes
+from nestwise.likelihood.one_effect import LANES, integrate_groups
 from nestwise.likelihood.segments import add_weighted, linear_predictors, products
-from nestwise.likelihood.stacked import solve, times, times_transpose
 
 BLOCK = 60_000
 """Rows times nodes that are evaluated together: what fits in a processor's cache."""
+GIANT = 4_000_000
+"""Rows of a group times nodes beyond which the nodes are taken a few at a time, not all of a group."""
+
+MOST_ROWS = 128
+"""Rows a group beyond which its own rows fill a processor, and groups need not be taken together."""
+MOST_KEPT = 4_000_000
+"""Rows times nodes that are kept for the groups that are taken together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +117,34 @@ def approximate(  # noqa: PLR0917
     ModesNotFound
         If the densities cannot be evaluated.
     """
+    alone = _alone(rows, beta, L, points, start)
+    if alone is not None:
+        return _collected(rows, aux, *alone, scores=scores)
     found = modes(rows, beta, L, aux, start)
-    sums = _sums(rows, found, L, aux, points)
+    form = None if rows.largest * points ** L.shape[0] > GIANT else convex_form(rows.given, aux)
+    sums = (
+        _sums(rows, found, L, aux, points) if form is None else _compiled(rows, form, found, L, aux, points)
+    )
     log_likelihoods = found.g + found.log_det + np.log(sums.total)
-    by_row, by_L, by_aux = _gradient(rows, found, L, sums)
-    weighted = by_row * rows.repeats[rows.codes]
+    return _collected(rows, aux, found, log_likelihoods, *_gradient(rows, found, sums), scores=scores)
+
+
+def _collected(  # noqa: PLR0917
+    rows: GroupedRows,
+    aux: FloatArray,
+    found: Modes,
+    log_likelihoods: FloatArray,
+    by_row: FloatArray,
+    by_L: FloatArray,
+    by_aux: FloatArray,
+    *,
+    scores: bool,
+) -> Approximation:
+    """Sums over groups, and each group's gradient if `scores` are wanted."""
+    q = by_L.shape[0]
+    weighted = by_row * rows.counts
     each = np.empty((0, rows.J))
     if scores:
-        q = L.shape[0]
         of_beta = rows.by_group(rows.X * by_row)
         each = np.concatenate([of_beta, by_L.reshape(q * q, -1), by_aux.reshape(aux.size, rows.J)])
     return Approximation(
@@ -126,6 +156,28 @@ def approximate(  # noqa: PLR0917
         groups=log_likelihoods,
         scores=each,
     )
+
+
+def _alone(
+    rows: GroupedRows, beta: FloatArray, L: FloatArray, points: int, start: FloatArray | None
+) -> tuple[Modes, FloatArray, FloatArray, FloatArray, FloatArray] | None:
+    """Modes, log-likelihoods and derivatives by `one_effect`, where it has the model and finds the modes."""
+    given = rows.given
+    kind = kind_of(given) if L.shape[0] == 1 and given.frequency is None else None
+    if kind is None or rows.n > MOST_ROWS * rows.J or LANES * rows.largest * points > MOST_KEPT:
+        return None
+    x, log_weights = product_rule(points, 1)
+    eta = beta @ rows.X + rows.offset
+    found, groups, d, by_row = integrate_groups(
+        *(kind, (given.y, given.trials, given.constant, eta, rows.Z[0]), float(L[0, 0]), rows.bounds),
+        *(rows.by_size, np.zeros(rows.J) if start is None else start[0], x[:, 0], log_weights),
+    )
+    if not found:
+        return None
+    u, C, g, total, by_L = groups
+    log_det = np.log(C)
+    at = Modes(u[None], L.T @ rows.Z, eta, g, Derivatives(NONE, *d), C[None, None], log_det)
+    return at, g + log_det + np.log(total), by_row, by_L[None, None], np.empty((0, rows.J))
 
 
 @dataclass(slots=True)
@@ -174,29 +226,25 @@ def _sums(rows: GroupedRows, at: Modes, L: FloatArray, aux: FloatArray, points: 
     )
 
 
-def _gradient(
-    rows: GroupedRows, found: Modes, L: FloatArray, sums: _Sums
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _compiled(  # noqa: PLR0917
+    rows: GroupedRows, form: Convex, at: Modes, L: FloatArray, aux: FloatArray, points: int
+) -> _Sums:
+    """The same sums of families that are `convex`."""
+    x, log_weights = product_rule(points, L.shape[0])
+    total, averages, slope, slope_x, pull_u = sum_nodes(
+        *(form.curve, np.vstack([form.abc, at.eta]), at.V, rows.Z, rows.bounds, rows.largest),
+        *(L, at.u, at.C, at.g, np.ascontiguousarray(x.T), log_weights, aux.size > 0),
+    )
+    by_aux = by_dispersion(rows.given, form, aux, averages) if aux.size else np.empty((0, rows.n))
+    return _Sums(total, averages[2], slope, slope_x, pull_u, rows.by_group(by_aux))
+
+
+def _gradient(rows: GroupedRows, found: Modes, sums: _Sums) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Derivatives by the fixed part of each row's eta (n,), by L (q, q, J), by the aux (a, J)."""
-    C, V, at, codes = found.C, found.V, found.at, rows.codes
-    q = L.shape[0]
-    M = np.sqrt(2) * np.einsum("saj,sbj->abj", C, sums.slope_x)
-    half = np.triu(np.ones((q, q)), 1)[:, :, None] * M / 2
-    N = half + half.swapaxes(0, 1)
-    for a in range(q):
-        N[a, a] = (M[a, a] + 1) / 2  # the 1 is from log |C|
-    by_H = -times_transpose(times(C, N), C)
-    through_V = np.einsum("abn,bn->an", by_H[:, :, codes], V)
-    spread = (through_V * V).sum(axis=0)  # derivative by the row's weight
-    by_eta = -at.d3 * spread
-    c = solve(C, sums.slope + rows.by_group(by_eta * V))
-    along = (V * c[:, codes]).sum(axis=0)
-    rest = by_eta + at.d2 * along
-    by_L = (
-        sums.pull_u
-        + rows.by_group(rows.Z * rest)[:, None, :] * found.u
-        + rows.by_group(rows.Z * at.d1)[:, None, :] * c
-        - 2 * rows.by_group(rows.Z[:, None, :] * (at.d2 * through_V))
+    at = found.at
+    derivatives = np.stack([at.d1, at.d2, at.d3])
+    (rest, along, spread), by_L = through_modes(
+        found.V, rows.Z, rows.bounds, found.u, found.C, derivatives, sums.slope, sums.slope_x, sums.pull_u
     )
     by_aux = sums.aux.copy()
     for a, (d1, d2) in enumerate(zip(at.aux_d1, at.aux_d2, strict=True)):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from nestwise.design.mathml import Equation
+from nestwise.design.markup import Equation
 from nestwise.report.record import Picture, ReportRecord
 
 

@@ -14,6 +14,7 @@ from nestwise.compare.context import CONTEXTUAL
 from nestwise.compare.engines import COMPARISON, compare_engines
 from nestwise.config.study import Study
 from nestwise.design.mathml import FixedShape, RandomShape, Shape, shape_from_record
+from nestwise.missing.saved import saved_description
 from nestwise.report.record import Picture, ReportRecord
 from nestwise.report.svg import UnsafeSvgError, safe_svg
 from nestwise.results import empty
@@ -26,10 +27,12 @@ from nestwise.vocabulary import (
     INFLUENCE,
     MEANS,
     RECONCILIATION,
+    SENSITIVITY,
     TESTS,
     Schema,
 )
 
+OBSERVED = "observed"
 MOST_FAILURES = 50
 LARGEST_FIGURE = 700_000
 """Characters of SVG a single figure may take."""
@@ -41,8 +44,9 @@ SECOND_TABLES: Mapping[str, Schema] = {
     "means": MEANS,
     "influence": INFLUENCE,
     "reconciliation": RECONCILIATION,
+    "sensitivity": SENSITIVITY,
 }
-"""What a study may have besides estimates: tests, marginal means, groups left out, marginal effects."""
+"""What a study may have besides estimates: tests, means, groups left out, marginal effects, strategies."""
 
 
 def collect(
@@ -77,11 +81,6 @@ def collect(
     estimates = _estimated(_table(place / "estimates.parquet", ESTIMATES, order), study)
     fits = _table(place / "fits.parquet", FITS, order)
     records = _records(place, fits)
-    comparison = (
-        _table(place / "comparison.parquet", COMPARISON, order)
-        if (place / "comparison.parquet").is_file()
-        else compare_engines(estimates, fits, records, order)
-    )
     designs = {model: found for model in order if (found := _json(place / "models" / model / "design.json"))}
     failures, n_failures = _failures(place / "data" / "failures.parquet")
     validation = _worded(_json(place / "data" / "validation.json"), study)
@@ -98,11 +97,15 @@ def collect(
         fits=fits,
         groups=_table(place / "groups.parquet", GROUPS, order),
         checks=_table(place / "checks.parquet", CHECKS, order),
-        comparison=comparison,
+        comparison=_table(place / "comparison.parquet", COMPARISON, order)
+        if (place / "comparison.parquet").is_file()
+        else compare_engines(estimates, fits, records, order),
         records=records,
+        imputed=_imputed(place, study),
         covariances=_covariances(place, fits, records),
         pictures=_pictures(place / "figures", order, study.report.main_model or order[-1]),
         provenance=dict(provenance or {}),
+        missing=saved_description(place / "missing"),
         **{name: _table(place / f"{name}.parquet", schema, order) for name, schema in SECOND_TABLES.items()},
     )
 
@@ -135,10 +138,12 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _table(path: Path, schema: Schema, order: Sequence[str]) -> pl.DataFrame:
-    """A stacked table with the models in the order of the study file."""
+    """A stacked table, models in the order of the study file; other strategies are left to `sensitivity`."""
     if not path.is_file():
         return empty(schema)
     frame = pl.read_parquet(path, glob=False)
+    if "strategy" in schema and path.stem != "sensitivity":
+        frame = frame.filter(pl.col("strategy").fill_null(OBSERVED) == OBSERVED)
     places = {model: place for place, model in enumerate(order)}
     last = len(places)
     return frame.sort(
@@ -156,6 +161,19 @@ def _failures(path: Path) -> tuple[pl.DataFrame, int]:
 def _records(place: Path, fits: pl.DataFrame) -> dict[tuple[str, str], Mapping[str, Any]]:
     pairs = fits.select("model", "engine").rows()
     return {pair: _json(place / "fits" / f"{pair[0]}.{pair[1]}" / "record.json") for pair in pairs}
+
+
+def _imputed(place: Path, study: Study) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """What stands beside the fits to imputed data: `imputation`, `pooling`, and `tests` of terms by D1."""
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for model, engine in ((name, engine) for name in study.models for engine in study.models[name].engines):
+        folder = place / "strategies" / f"{model}.{engine}.mi"
+        record = _json(folder / "record.json")
+        if record.get("imputation"):
+            path = folder / "tests.parquet"
+            tests = pl.read_parquet(path, glob=False).to_dicts() if path.is_file() else []
+            found[model, engine] = record | {"tests": tests}
+    return found
 
 
 def _shape(design: Mapping[str, Any]) -> Shape:
@@ -222,7 +240,7 @@ def _pictures(folder: Path, order: Sequence[str], main: str) -> tuple[Picture, .
 
 
 def _picture(folder: Path, entry: Mapping[str, Any], key: str, room: int) -> Picture:
-    from nestwise.figures.theme import VARIABLES
+    from nestwise.figures.colours import VARIABLES
 
     name, model = str(entry["name"]), str(entry["model"])
     title, alt = str(entry["title"]), str(entry["alt"] or entry["caption"] or entry["title"])

@@ -6,8 +6,21 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nestwise.design.markup import SIGMA2, ZERO, math, matrix, mi, mo, normal, number, row, sub, sup
-from nestwise.design.mathml import Equation, Symbol
+from nestwise.design.markup import (
+    SIGMA2,
+    ZERO,
+    Equation,
+    Symbol,
+    math,
+    matrix,
+    mi,
+    mo,
+    normal,
+    number,
+    row,
+    sub,
+    sup,
+)
 
 MOST_IN_MATRIX = 5
 """Visits up to which the correlations are written out as a matrix."""

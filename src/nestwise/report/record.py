@@ -10,9 +10,10 @@ import polars as pl
 
 from nestwise.config.study import Study
 from nestwise.design.mathml import Shape
+from nestwise.missing.record import Description
 from nestwise.numbers import count
 from nestwise.results import empty
-from nestwise.vocabulary import INFLUENCE, MEANS, RECONCILIATION, TESTS
+from nestwise.vocabulary import INFLUENCE, MEANS, RECONCILIATION, SENSITIVITY, TESTS
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,15 @@ class ReportRecord:
     shapes : mapping of str to Shape
         What the equations of each model need.
     estimates, fits, groups, checks, comparison, tests, means, influence, reconciliation : polars.DataFrame
-        The stacked tables, models in the order of the study file.
+        The stacked tables of the strategy `observed`, models in the order of the study file.
+    sensitivity : polars.DataFrame
+        Every estimand under every strategy for missing data.
+    missing : Description or None
+        What is missing of the outcome of the main model.
     records : mapping of (model, engine) to mapping
         The JSON record of each fit.
+    imputed : mapping of (model, engine) to mapping
+        `imputation`, `pooling` and `tests` of each fit to imputed data.
     covariances : mapping of (model, engine) to mapping
         Covariance of the fixed effects by term and term, where the fit left it.
     pictures : tuple of Picture
@@ -103,6 +110,9 @@ class ReportRecord:
     means: pl.DataFrame = field(default_factory=lambda: empty(MEANS))
     influence: pl.DataFrame = field(default_factory=lambda: empty(INFLUENCE))
     reconciliation: pl.DataFrame = field(default_factory=lambda: empty(RECONCILIATION))
+    sensitivity: pl.DataFrame = field(default_factory=lambda: empty(SENSITIVITY))
+    missing: Description | None = None
+    imputed: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 from nestwise.report.blocks import Block, Figure, Fold, Section
 from nestwise.report.record import ReportRecord
+from nestwise.report.sections.coefficients import coefficients_section
 from nestwise.report.sections.data import data_section
 from nestwise.report.sections.diagnostics import diagnostics_section
 from nestwise.report.sections.engines import engines_section
@@ -23,11 +24,13 @@ from nestwise.report.sections.inference import (
     robust_section,
     tests_section,
 )
+from nestwise.report.sections.marginal import marginal_section
 from nestwise.report.sections.methods import (
     methods_section,
     priors_section,
     provenance_section,
 )
+from nestwise.report.sections.missing import missing_section
 from nestwise.report.sections.models import models_section
 from nestwise.report.sections.pooling import pooling_section
 from nestwise.report.sections.profiles import bootstrap_section, profiles_section
@@ -44,12 +47,15 @@ SECTIONS: tuple[Callable[[ReportRecord], Section | None], ...] = (
     validation_section,
     rows_section,
     models_section,
+    coefficients_section,
     pooling_section,
     variance_section,
     shrinkage_section,
     context_section,
     means_section,
     reconciliation_section,
+    marginal_section,
+    missing_section,
     residuals_section,
     tests_section,
     profiles_section,
@@ -127,7 +133,7 @@ def render(record: ReportRecord) -> str:
     str
         HTML that loads nothing: styles, figures and mathematics are inside, scripts there are none.
     """
-    from nestwise.figures.theme import DARK, VARIABLES
+    from nestwise.figures.colours import DARK, VARIABLES
 
     page = environment().get_template("report.html.j2")
     return page.render(

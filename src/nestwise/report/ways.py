@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from nestwise.design.markup import (
     SIGMA2,
     ZERO,
+    Equation,
     group_index,
     math,
     matrix,
@@ -20,7 +21,7 @@ from nestwise.design.markup import (
     summed,
     sup,
 )
-from nestwise.design.mathml import Equation, Shape
+from nestwise.design.mathml import Shape
 from nestwise.vocabulary import INTERCEPT
 
 

@@ -13,7 +13,7 @@ from nestwise.report.covariance import kind_and_place
 from nestwise.vocabulary import INTERCEPT
 
 ENGINES = {
-    "pooled": "Complete pooling (OLS)",
+    "pooled": "Complete pooling",
     "unpooled": "No pooling",
     "lmm": "Likelihood (lmm)",
     "glmm": "Likelihood (glmm)",
@@ -30,6 +30,7 @@ STATUSES = {
 }
 DERIVED = {
     "icc": "intraclass correlation (ICC)",
+    "icc_observed": "intraclass correlation (ICC) of the outcome as observed",
     "variance_share": "share of the variance between groups",
     "residual_share": "share of the variance within groups",
     "variance_ratio": "variance ratio τ²/σ²",
@@ -40,6 +41,12 @@ DERIVED = {
     "caic": "conditional AIC",
     "effective_df": "effective number of parameters",
 }
+DISPERSIONS = {
+    "size": "size of the negative binomial (k)",
+    "shape": "shape of the gamma distribution (ν)",
+    "phi": "dispersion (φ)",
+}
+"""Parameters of the spread of outcomes that are not Gaussian."""
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 _CHI2 = re.compile(r"chi2\((\d+)\)")
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -75,8 +82,24 @@ def null_distribution(reference: str | None) -> str:
     return _CHI2.sub(lambda found: f"χ²{found[1].translate(_SUBSCRIPTS)}", halves)
 
 
+def _working_name(study: Study, place: str) -> str:
+    """A parameter of a working correlation: of two visits, of visits so far apart, inside a group."""
+    name = "working correlation (α)"
+    if not place:
+        return name
+    if "," in place:
+        return f"{name}, {study.time.column if study.time else 'visits'} {' and '.join(place.split(','))}"
+    if _NUMBER.fullmatch(place):
+        return f"{name}, {place} apart"
+    return f"{name}, same {noun(study, place)}"
+
+
 def residual_name(study: Study, term: str) -> str:
     """What a parameter of the residuals is called: `residual SD, month 2`."""
+    if term in DISPERSIONS:
+        return DISPERSIONS[term]
+    if term.partition(":")[0] == "alpha":
+        return _working_name(study, term.partition(":")[2])
     kind, place = kind_and_place(term)
     stratum, lag, steps = place.rpartition("lag ")
     if kind == "cor" and lag:
@@ -97,6 +120,16 @@ def residual_name(study: Study, term: str) -> str:
     return f"{name}, {where}" if where else name
 
 
+def _derived(study: Study, group: str | None, term: str) -> Cell:
+    ratio, colon, of = term.partition(":")
+    if colon and ratio.endswith("_ratio"):
+        return Cell(f"{ratio.replace('_', ' ')} of {of}")
+    if term.startswith(CONTEXTUAL):
+        own = f"between {plural(noun(study, group))}" if group else ""
+        return Cell(f"contextual effect of {term.removeprefix(CONTEXTUAL)}", "", own)
+    return Cell(DERIVED.get(term, term.replace("_", " ")), "", noun(study, group) if group else "")
+
+
 def quantity(study: Study, component: str, group: str | None, term: str) -> Cell:
     """The name of a quantity, and below it whose it is."""
     own = f"between {plural(noun(study, group))}" if group else ""
@@ -108,7 +141,5 @@ def quantity(study: Study, component: str, group: str | None, term: str) -> Cell
     if component == "residual":
         return Cell(residual_name(study, term), "", "within groups" if term == "sigma" else "")
     if component == "derived":
-        if term.startswith(CONTEXTUAL):
-            return Cell(f"contextual effect of {term.removeprefix(CONTEXTUAL)}", "", own)
-        return Cell(DERIVED.get(term, term.replace("_", " ")), "", noun(study, group) if group else "")
+        return _derived(study, group, term)
     return Cell(term)

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from scipy import integrate, stats
 
-from nestwise.bayes import engine
+from nestwise.bayes import attempts
 from nestwise.bayes.engine import fit_pymc
 from nestwise.config.study import Prior
 from nestwise.errors import Refusal
@@ -145,7 +145,7 @@ def test_a_declared_prior_moves_the_posterior(toy):
 
 
 def test_a_run_that_never_passes_is_not_converged(toy, monkeypatch):
-    monkeypatch.setattr(engine, "LADDER", ((0.9, 1), (0.95, 1)))
+    monkeypatch.setattr(attempts, "LADDER", ((0.9, 1), (0.95, 1)))
     found = fit_pymc(toy(), priors={}, seed=1, draws=30, tune=100, chains=2)
     assert found.status is Status.NOT_CONVERGED
     assert not found.converged
@@ -159,7 +159,7 @@ def test_refusals_are_sentences_with_a_way_out(toy):
         design.random[0], codes=np.zeros(design.n, np.int64), labels=("a",), Z=design.random[0].Z
     )
     cases = {
-        "binomial": replace(design, family="binomial", link="logit"),
+        "link log": replace(design, link="log"),
         "same in every row": replace(design, y=np.ones(design.n)),
         "one group": replace(design, random=(one_group,)),
         "no random effects": replace(design, random=()),

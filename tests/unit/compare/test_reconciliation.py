@@ -1,7 +1,5 @@
 """Conditional and marginal answers of fitted studies: agreement, intervals, reasons and refusals."""
 
-from dataclasses import replace
-
 import numpy as np
 import polars as pl
 import pytest
@@ -278,11 +276,8 @@ def test_all_problems_are_told_at_once():
     assert len(refused.value.problems) == 3
 
 
-def test_a_refused_fit_and_an_ordinal_outcome_are_refused(fitted, trial):
+def test_a_refused_fit_is_refused(fitted, trial):
     found = fitted(trial(n=60), FORMULA, family="binomial")
     fits = pl.read_parquet(found.folders[1] / "fits.parquet")
     fits.with_columns(status=pl.lit("refused")).write_parquet(found.folders[1] / "fits.parquet")
     assert "has no estimates" in reconciled(found)["reason"].item()
-    design = build_design(found.dataset, "m", found.model)
-    with pytest.raises(Refusal, match="ordinal"):
-        conditional_effects({"model": "m", "engine": "glmm"}, {}, {}, replace(design, family="ordinal"))

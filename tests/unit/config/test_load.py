@@ -82,6 +82,13 @@ def test_the_gallery_is_valid():
         ({"title": ""}, "title"),
         ({"title": ["x"]}, "title"),
         ({"missing": {"strategies": ["magic"]}}, "'magic' is not known"),
+        ({"missing": {"strategies": ["mi", "mi"]}}, "strategies lists one twice"),
+        ({"missing": {"imputation": "pan"}}, "missing.imputation"),
+        ({"missing": {"imputations": 0}}, "missing.imputations"),
+        ({"missing": {"delta": ["much"]}}, "missing.delta"),
+        ({"missing": {"methods": {"score": "guess"}}}, "missing.methods.score"),
+        ({"missing": {"arm": {"column": "arm"}}}, "missing.arm.reference"),
+        ({"missing": {"imputatoins": 5}}, "imputatoins"),
         ({"models__levels__weights": "w", "models__levels__sampling_error": "s"}, "keep one of them"),
         (
             {"models__levels__sampling_error": "s", "models__levels__residual": {"structure": "ar1"}},

@@ -21,8 +21,10 @@ STUDY = {
 
 
 SHOWN = {"figures", "report"}
-READERS = {"design a", "fit a lmm", "fit a pymc", "fit a gee"}
+READERS = {"design a", "fit a lmm", "fit a pymc", "fit a gee", "draw"}
 """What reads how a model is fitted, whatever the engine."""
+DRAWING = {"draw", "treat wgee", "treat delta"}
+"""Strategies for missing data that draw random numbers."""
 
 
 def _all(study: Study, seed: int = 1) -> dict[str, object]:
@@ -34,6 +36,12 @@ def _all(study: Study, seed: int = 1) -> dict[str, object]:
         made[f"design {model}"] = sections.design_section(study, model)
         for engine in ("lmm", "pymc", "gee"):
             made[f"fit {model} {engine}"] = sections.fit_section(study, model, engine, seed)
+    shifts = study.missing.model_copy(update={"delta": study.missing.delta or (0.0, 1.0)})
+    treated = study.model_copy(update={"missing": shifts})
+    made["draw"] = sections.draw_section(study, "a", seed)
+    for label in ("wgee", "delta-1"):
+        name = label.partition("-")[0]
+        made[f"treat {name}"] = sections.treat_section(treated, "b", "lmm", label, seed)
     return made
 
 
@@ -54,6 +62,7 @@ def _edited(path: tuple[str, ...], value: object) -> Study:
         (("report",), {"main_model": "a"}, SHOWN),
         (("variables", "score", "label"), "New", SHOWN),
         (("variables", "score", "min"), 0, {"validate"} | SHOWN),
+        (("variables", "score", "constant_within"), "school", {"validate", "draw"} | SHOWN),
         (("variables", "score", "type"), "count", {"read", "validate"} | SHOWN),
         (("data", "missing_values"), [-9], {"read", "validate", "prepare"} | SHOWN),
         (("groups", "school", "label"), "New", SHOWN),
@@ -61,7 +70,14 @@ def _edited(path: tuple[str, ...], value: object) -> Study:
         (("models", "a", "reml"), False, READERS | SHOWN),
         (("models", "b", "priors"), {}, {"fit b pymc"} | SHOWN),
         (("models", "b", "draws"), 2000, {"fit b pymc"} | SHOWN),
-        (("missing",), {"strategies": ["observed", "mi"]}, {"tables"} | SHOWN),
+        (("missing",), {"strategies": ["observed", "mi"]}, SHOWN),
+        (("missing",), {"strategies": ["wgee"]}, {"tables"} | SHOWN),
+        (("missing",), {"imputations": 7}, {"draw"} | SHOWN),
+        (("missing",), {"iterations": 7}, {"draw"} | SHOWN),
+        (("missing",), {"imputation": "joint"}, {"draw"} | SHOWN),
+        (("missing",), {"weights": {"largest": None}}, {"treat wgee"} | SHOWN),
+        (("missing",), {"delta": [0, 3]}, {"treat delta"} | SHOWN),
+        (("missing",), {"delta_arms": "all"}, {"treat delta"} | SHOWN),
         (("groups", "school", "relation"), "K.csv", {"prepare"} | SHOWN),
         (("models", "a", "df"), "kenward_roger", {"fit a lmm"} | SHOWN),
         (("models", "a", "robust"), "CR2", {"fit a lmm"} | SHOWN),
@@ -88,7 +104,7 @@ def test_lmm_reads_the_seed_if_it_bootstraps():
     study = _edited(("models", "a", "bootstrap"), 100)
     before, after = _all(study, 1), _all(study, 2)
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"fit a lmm", "fit a pymc", "fit b pymc"} | SHOWN
+    assert changed == {"fit a lmm", "fit a pymc", "fit b pymc"} | DRAWING | SHOWN
 
 
 def test_a_section_is_a_model_again():
@@ -108,7 +124,8 @@ def test_gee_is_given_its_working_correlation_and_variance():
     assert given == study.models["a"].model_copy(update={"engines": ("gee",)})
 
 
-def test_the_seed_is_read_by_the_bayesian_engine_and_the_report():
+def test_the_seed_is_read_by_the_bayesian_engine_by_strategies_and_the_report():
     study = Study.model_validate(STUDY)
     before, after = _all(study, 1), _all(study, 2)
-    assert {name for name in before if before[name] != after[name]} == {"fit a pymc", "fit b pymc"} | SHOWN
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"fit a pymc", "fit b pymc"} | DRAWING | SHOWN

@@ -10,6 +10,7 @@ from nestwise.costs.plan import (
     read_benchmark,
     read_measured,
     rows,
+    step_name,
     table,
 )
 from nestwise.costs.size import megabytes
@@ -28,6 +29,12 @@ def test_a_compressed_file_counts_as_the_text_it_holds(tmp_path):
     assert megabytes(text) == pytest.approx(0.5)
     assert megabytes(packed) == pytest.approx(2.0)
     assert megabytes(text, packed) == pytest.approx(2.5)
+
+
+def test_shifts_of_one_strategy_are_one_step():
+    assert step_name("sample", "pymc") == "fit.pymc"
+    assert step_name("treat", "lmm", "delta-2") == step_name("treat", "gee", "delta-0") == "treat.delta"
+    assert step_name("draw") == "draw"
 
 
 def test_costs_between_measured_sizes_lie_on_log_log_lines():

@@ -330,9 +330,9 @@ def test_large_data_take_about_half_a_second(make_dataset, tmp_path, n, groups):
     )
     frame.write_parquet(tmp_path / "large.parquet")
     dataset = Dataset("large", pl.scan_parquet(tmp_path / "large.parquet"), {}, {})
-    start = time.perf_counter()
+    start = time.process_time()
     design = build_design(dataset, "m", Model(formula="y ~ x + a + b + (1 | g)"))
-    assert time.perf_counter() - start < 5.0  # 0.45 s when nothing else runs
+    assert time.process_time() - start < 5.0  # 0.45 s when nothing else runs
     assert (design.n, design.n_groups) == (n, groups)
 
 

@@ -252,6 +252,13 @@ def test_change_over_time_is_no_between_question(dataset, tmp_path):
     assert "contextual_effect:x" not in named(diagnose(tmp_path / "m.lmm", design, timed))
 
 
+def test_residuals_of_counts_are_not_held_against_one_normal_spread(dataset, tmp_path):
+    design = fitted(dataset, tmp_path / "m.lmm")
+    checks = named(diagnose(tmp_path / "m.lmm", dict(design) | {"family": "binomial"}, dataset))
+    assert not any(name.startswith("residual_") for name in checks)
+    assert "outlying_groups:(Intercept)" in checks
+
+
 def refused():
     return Fit("s", "m", "lmm", "", Status.REFUSED, "y ~ x + (1 | g)", "", 0, 0, reason="No.")
 

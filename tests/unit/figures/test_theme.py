@@ -5,8 +5,9 @@ import matplotlib as mpl
 import pytest
 
 from nestwise.figures import theme
+from nestwise.figures.colours import DARK, INK, NOTIONS, VARIABLES
 from nestwise.figures.drawing import plain
-from nestwise.figures.theme import DARK, INK, NOTIONS, VARIABLES, new_figure, svg, themable, themed
+from nestwise.figures.theme import new_figure, svg, themable, themed
 
 
 def drawing_with(text):

@@ -13,7 +13,9 @@ import pytest
 from nestwise.config.study import Model
 from nestwise.data.dataset import Dataset, VariableInfo
 from nestwise.engines import fit_model
+from nestwise.fit.gee_refusals import ORDINAL_LINKS
 from nestwise.fit.marginal_families import LINKS_OF
+from nestwise.fit.ordinal_association import STRUCTURES as ORDINAL
 from nestwise.results import Status
 
 STRUCTURES = ("independence", "exchangeable", "ar1", "unstructured", "m_dependent", "nested")
@@ -25,7 +27,11 @@ def outcome(rng, family, link, shared, n):
         return shared + rng.normal(size=n) + (5 if link == "log" else 0)
     if family == "binomial":
         return (shared + rng.normal(size=n) + rng.choice([0, 2, -2]) > 0).astype(float)
-    if family == "poisson":
+    if family == "ordinal":
+        return np.digitize(shared + rng.normal(size=n), np.sort(rng.normal(size=rng.integers(1, 4)))).astype(
+            float
+        )
+    if family in ("poisson", "negative_binomial"):
         return rng.poisson(np.exp(np.clip(shared, -5, 4)) * rng.choice([0.1, 1, 5])).astype(float)
     return rng.gamma(2, np.exp(np.clip(shared, -3, 3)))
 
@@ -33,8 +39,10 @@ def outcome(rng, family, link, shared, n):
 def hostile(seed):
     """A data set and a model that hardly go together."""
     rng = np.random.default_rng(seed)
-    family = str(rng.choice(list(LINKS_OF)))
-    link, structure = str(rng.choice(LINKS_OF[family])), str(rng.choice(STRUCTURES))
+    family = str(rng.choice([*LINKS_OF, "ordinal"]))
+    ordinal = family == "ordinal"
+    link = str(rng.choice(ORDINAL_LINKS if ordinal else LINKS_OF[family]))
+    structure = str(rng.choice(ORDINAL if ordinal else STRUCTURES))
     J = int(rng.integers(1, 25))
     n = int(rng.integers(max(J, 3), 100))
     g = np.sort(rng.integers(0, J, n))

@@ -1,59 +1,29 @@
-"""The engine glmm: special cases with known answers, verdicts, refusals, intervals."""
+"""The engine glmm: special cases with known answers, verdicts, intervals."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from nestwise.errors import Refusal
 from nestwise.fit.approximation import Deviance
 from nestwise.fit.glm import fit_glm
 from nestwise.fit.glmm import fit_glmm, solve_glmm
 from nestwise.fit.points import optimise_glmm
-from nestwise.fit.separation import separated
 from nestwise.likelihood.grouped_rows import grouped_rows
 from nestwise.results import Status, estimates_frame, groups_frame
-
-
-def design_of(
-    make_design, y, g, family="binomial", link="logit", fixed=None, varying=(), trials=None, **kwargs
-):
-    one = np.ones(len(y))
-    columns = {"(Intercept)": one} | (fixed or {})
-    slopes = {"(Intercept)": one} | {name: columns[name] for name in varying}
-    term_of = tuple(columns)
-    made = make_design(y, columns, ("g", g, slopes, True), family=family, **kwargs)
-    return replace(made, link=link, trials=trials, term_of=term_of)
-
-
-@pytest.fixture(scope="module")
-def binary(make_design):
-    """40 groups of 8 rows, a standard deviation of 1."""
-
-    def build(sd=1.0, seed=1, **kwargs):
-        rng = np.random.default_rng(seed)
-        g = np.repeat(np.arange(40), 8)
-        x = rng.normal(size=320)
-        b = sd * rng.normal(size=40)
-        y = rng.binomial(1, 1 / (1 + np.exp(0.4 - 0.8 * x - b[g])))
-        return design_of(make_design, y, g, fixed={"x": x}, **kwargs)
-
-    return build
 
 
 def rows(fit, component):
     return {row.term: row for row in fit.estimates if row.component == component}
 
 
-def test_beta_binomial_like_case_in_closed_form(make_design):
+def test_beta_binomial_like_case_in_closed_form(design_of):
     """Groups of one cell with many trials: the estimates are those of a normal-binomial by brute force."""
     rng = np.random.default_rng(4)
     m = np.full(30, 12.0)
     y = rng.binomial(12, 1 / (1 + np.exp(-0.5 - rng.normal(size=30))))
-    fit = fit_glmm(design_of(make_design, y, np.arange(30), trials=m))
+    fit = fit_glmm(design_of(y, np.arange(30), trials=m))
     u = np.linspace(-7, 7, 601)
 
     def deviance(x):
@@ -155,23 +125,23 @@ def test_modes_follow_the_fixed_effects(binary):
         np.testing.assert_allclose(state.solution.effects[0].b_on_beta[:, :, i], expected, atol=1e-6)
 
 
-def test_order_of_rows_and_names_of_groups_do_not_matter(binary, make_design):
+def test_order_of_rows_and_names_of_groups_do_not_matter(binary, design_of):
     design = binary()
     fit = fit_glmm(design)
     order = np.random.default_rng(0).permutation(design.n)
     g = design.random[0].codes
-    other = design_of(make_design, design.y[order], (39 - g)[order], fixed={"x": design.X[order, 1]})
+    other = design_of(design.y[order], (39 - g)[order], fixed={"x": design.X[order, 1]})
     again = fit_glmm(other)
     for one, two in zip(fit.estimates, again.estimates, strict=True):
         assert one.estimate == pytest.approx(two.estimate, rel=1e-6)
     assert fit.log_likelihood == pytest.approx(again.log_likelihood, abs=1e-8)
 
 
-def test_units_of_a_covariate_do_not_matter(binary, make_design):
+def test_units_of_a_covariate_do_not_matter(binary, design_of):
     design = binary()
     fit = fit_glmm(design)
     x = 1e5 * design.X[:, 1] + 2e7
-    other = fit_glmm(design_of(make_design, design.y, design.random[0].codes, fixed={"x": x}))
+    other = fit_glmm(design_of(design.y, design.random[0].codes, fixed={"x": x}))
     assert rows(other, "fixed")["x"].estimate == pytest.approx(
         rows(fit, "fixed")["x"].estimate / 1e5, rel=1e-6
     )
@@ -204,13 +174,13 @@ def test_unstable_is_not_ok(binary, monkeypatch):
     assert not check.ok
 
 
-def test_correlated_slopes(make_design):
+def test_correlated_slopes(design_of):
     rng = np.random.default_rng(5)
     g = np.repeat(np.arange(80), 12)
     x = rng.normal(size=g.size)
     b = rng.normal(size=(80, 2)) @ np.array([[1.0, 0.4], [0.0, 0.6]])
     y = rng.poisson(np.exp(0.2 + 0.3 * x + b[g, 0] + b[g, 1] * x))
-    fit = fit_glmm(design_of(make_design, y, g, "poisson", "log", {"x": x}, ("x",)))
+    fit = fit_glmm(design_of(y, g, "poisson", "log", {"x": x}, ("x",)))
     assert fit.status is Status.OK
     sds, cor = rows(fit, "sd"), rows(fit, "cor")["(Intercept):x"]
     for row, truth in (
@@ -226,30 +196,27 @@ def test_correlated_slopes(make_design):
     assert test.p_value < 1e-6
 
 
-def test_negative_binomial_without_overdispersion_says_so(make_design):
+def test_negative_binomial_without_overdispersion_says_so(design_of):
     rng = np.random.default_rng(2)
     g = np.repeat(np.arange(30), 10)
     y = rng.binomial(12, 1 / (1 + np.exp(0.5 - 0.3 * rng.normal(size=30)[g])))  # less spread than Poisson's
-    fit = fit_glmm(design_of(make_design, y, g, "negative_binomial", "log"))
+    fit = fit_glmm(design_of(y, g, "negative_binomial", "log"))
     assert fit.status is Status.SINGULAR
     assert "use family poisson" in fit.reason
     assert np.isfinite(rows(fit, "fixed")["(Intercept)"].std_error)
 
 
-def test_overdispersion_and_zeros_are_seen(make_design):
+def test_overdispersion_and_zeros_are_seen(design_of):
     rng = np.random.default_rng(2)
     g = np.repeat(np.arange(50), 8)
     x = rng.normal(size=g.size)
     mu = np.exp(0.8 + 0.3 * x + 0.4 * rng.normal(size=50)[g])
     y = rng.negative_binomial(0.7, 0.7 / (0.7 + mu))
-    checks = {
-        check.check: check
-        for check in fit_glmm(design_of(make_design, y, g, "poisson", "log", {"x": x})).checks
-    }
+    checks = {check.check: check for check in fit_glmm(design_of(y, g, "poisson", "log", {"x": x})).checks}
     assert not checks["overdispersion"].ok
     assert "negative_binomial" in checks["overdispersion"].advice
     assert not checks["zero_inflation"].ok
-    fitting = fit_glmm(design_of(make_design, y, g, "negative_binomial", "log", {"x": x}))
+    fitting = fit_glmm(design_of(y, g, "negative_binomial", "log", {"x": x}))
     checks = {check.check: check for check in fitting.checks}
     assert checks["overdispersion"].ok
     assert checks["zero_inflation"].ok
@@ -257,15 +224,14 @@ def test_overdispersion_and_zeros_are_seen(make_design):
     assert size.lower < 0.7 < size.upper
 
 
-def test_offset_is_exposure(make_design):
+def test_offset_is_exposure(design_of):
     """A multiple of the exposure moves the intercept by its logarithm, and nothing else."""
     rng = np.random.default_rng(6)
     g = np.repeat(np.arange(20), 6)
     exposure = rng.uniform(1, 4, g.size)
     y = rng.poisson(exposure * np.exp(0.3 * rng.normal(size=20)[g]))
     one, ten = (
-        fit_glmm(design_of(make_design, y, g, "poisson", "log", offset=np.log(factor * exposure)))
-        for factor in (1, 10)
+        fit_glmm(design_of(y, g, "poisson", "log", offset=np.log(factor * exposure))) for factor in (1, 10)
     )
     moved = rows(one, "fixed")["(Intercept)"].estimate - rows(ten, "fixed")["(Intercept)"].estimate
     assert moved == pytest.approx(np.log(10), abs=1e-6)
@@ -280,104 +246,21 @@ def test_every_estimate_is_a_number_or_none(binary):
     assert set(frame.filter(component="fixed")["scale"]) == {"link"}
 
 
-REFUSED = {
-    "gaussian": ({"family": "gaussian", "link": "identity"}, "not Gaussian"),
-    "link": ({"family": "poisson", "link": "logit"}, "has no link logit"),
-    "not binary": ({"y": [0, 1, 2, 1, 0, 1, 0, 1]}, "neither 0 nor 1 in row 3"),
-    "fractions": ({"family": "poisson", "link": "log", "y": [0, 1.5, 2, 1, 0, 1, 0, 1]}, "not a count"),
-    "negative": ({"family": "poisson", "link": "log", "y": [0, -1, 2, 1, 0, 1, 0, 1]}, "not a count"),
-    "gamma": ({"family": "gamma", "link": "log", "y": [0, 1, 2, 1, 1, 1, 2, 1]}, "not positive"),
-    "trials": ({"y": [3, 1, 0, 1, 0, 1, 0, 1], "trials": np.full(8, 2.0)}, "trials than successes in row 1"),
-    "no trials": ({"y": [0] * 4 + [1] * 4, "trials": np.array([0.0] + [2.0] * 7)}, "has no trials"),
-    "parts": ({"y": [0.5] + [0, 1] * 3 + [1], "trials": np.full(8, 2.0)}, "whole numbers"),
-    "one group": ({"g": np.zeros(8)}, "has one group"),
-    "constant": ({"y": [1] * 8}, "the same in every row"),
-    "all zero": ({"family": "poisson", "link": "log", "y": [0] * 8}, "is 0 in every row"),
-    "constant groups": ({"y": [0, 0, 1, 1, 0, 0, 1, 1]}, "the same in all rows of each g"),
-    "single trials": ({"g": np.arange(8)}, "single trial"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_refused_with_a_way_out(make_design, name):
-    """Rule 33."""
-    changed, said = REFUSED[name]
-    given = {
-        "y": [0, 1, 1, 0, 0, 1, 1, 1],
-        "g": [0, 0, 1, 1, 2, 2, 3, 3],
-        "family": "binomial",
-        "link": "logit",
-    }
-    with pytest.raises(Refusal) as refusal:
-        fit_glmm(design_of(make_design, **(given | changed)))
-    assert said in str(refusal.value)
-    assert all(problem.way_out for problem in refusal.value.problems)
-
-
-def test_the_same_groups_twice_are_refused(binary):
-    design = binary()
-    other = replace(design.random[0], group="h")
-    with pytest.raises(Refusal, match="are the same groups"):
-        fit_glmm(replace(design, random=(design.random[0], other)))
-
-
-def test_an_outcome_that_is_reproduced_is_refused(make_design):
-    """The shape of a gamma grows without bound."""
-    g, x = np.repeat(np.arange(10), 4), np.linspace(0, 1, 40)
-    y = np.exp(0.3 * np.sin(g) + x)
-    with pytest.raises(Refusal, match="reproduce y exactly"):
-        fit_glmm(design_of(make_design, y, g, "gamma", "log", {"x": x}))
-
-
-SEPARATED = {
-    "complete": ("binomial", [0, 0, 0, 0, 1, 1, 1, 1], [1, 2, 3, 4, 5, 6, 7, 8], True),
-    "quasi": ("binomial", [0, 1, 0, 1, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1, 1, 1], False),
-    "zeros": ("poisson", [0, 3, 1, 2, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1, 1, 1], False),
-    "ordinal": ("ordinal", [0, 1, 1, 0, 2, 2, 2, 2], [0, 0, 0, 0, 1, 1, 1, 1], False),
-}
-
-
-@pytest.mark.parametrize("name", SEPARATED)
-def test_separation_is_named(make_design, name):
-    """Rule 12: no finite maximum; the predictor and a way out are named."""
-    family, y, x, complete = SEPARATED[name]
-    link = "log" if family == "poisson" else "logit"
-    g = [0, 1, 0, 1, 0, 1, 0, 1]
-    design = design_of(make_design, y, g, family, link, {"x": np.array(x, float)})
-    found = separated(design)
-    assert found is not None
-    assert "x" in found[0]
-    assert found[1] is complete
-    with pytest.raises(Refusal, match="has no maximum; leave x out"):
-        fit_glmm(design)
-
-
-def test_only_the_predictor_that_separates_is_named(make_design):
-    rng = np.random.default_rng(1)
-    x, z = rng.normal(size=60), rng.normal(size=60)
-    design = design_of(make_design, x > 0.1, np.arange(60) % 6, fixed={"z": z, "x": x})
-    assert separated(design) == (("x",), True)
-
-
-def test_no_separation_without_one(binary):
-    assert separated(binary()) is None
-
-
-def test_glm_is_that_of_statsmodels(make_design):
+def test_glm_is_that_of_statsmodels(design_of):
     """The model without groups, families with a dispersion included."""
     sm = pytest.importorskip("statsmodels.api")
     rng = np.random.default_rng(8)
     g, x = np.repeat(np.arange(20), 5), rng.normal(size=100)
     X = np.column_stack([np.ones(100), x])
     y = rng.poisson(np.exp(0.5 + 0.4 * x) * rng.gamma(2, 0.5, 100))
-    made = design_of(make_design, y, g, "negative_binomial", "log", {"x": x})
+    made = design_of(y, g, "negative_binomial", "log", {"x": x})
     rows_ = grouped_rows(made)
     ours = fit_glm(rows_)
     theirs = sm.NegativeBinomial(y, X).fit(disp=0, maxiter=200, gtol=1e-10)
     np.testing.assert_allclose(rows_.T_X @ ours.beta, theirs.params[:2], rtol=1e-4)
     assert np.exp(-ours.raw[0]) == pytest.approx(theirs.params[2], rel=1e-3)
     assert ours.log_likelihood == pytest.approx(theirs.llf, abs=1e-5)
-    made = design_of(make_design, (y > 1) * 1, g, "binomial", "cloglog", {"x": x})
+    made = design_of((y > 1) * 1, g, "binomial", "cloglog", {"x": x})
     rows_ = grouped_rows(made)
     link = sm.families.links.CLogLog()
     theirs = sm.GLM(made.y, X, sm.families.Binomial(link)).fit(tol=1e-12)
@@ -390,44 +273,3 @@ def test_points_can_be_chosen(binary):
     assert optimum.points == 1
     assert optimum.minimum.converged
     assert not optimum.stable
-
-
-@pytest.fixture(scope="module")
-def crossed(make_design):
-    """20 persons by 15 items, one answer each."""
-    rng = np.random.default_rng(7)
-    person, item = np.repeat(np.arange(20), 15), np.tile(np.arange(15), 20)
-    x = rng.normal(size=300)
-    y = rng.poisson(
-        np.exp(0.4 + 0.3 * x + 0.6 * rng.normal(size=20)[person] + 0.4 * rng.normal(size=15)[item])
-    )
-    one = np.ones(300)
-    terms = (("person", person, {"(Intercept)": one}, True), ("item", item, {"(Intercept)": one}, True))
-    made = make_design(y, {"(Intercept)": one, "x": x}, *terms, family="poisson")
-    return replace(made, link="log", term_of=("(Intercept)", "x"))
-
-
-def test_crossed_factors_by_laplace(crossed):
-    """Named in the method; its unknown error is a check that fails, not a status."""
-    fit = fit_glmm(crossed)
-    assert fit.status is Status.OK
-    assert fit.method == "Laplace"
-    check = next(check for check in fit.checks if check.check == "quadrature_points")
-    assert not check.ok
-    assert any("Laplace" in warning for warning in fit.warnings)
-    sds = {row.group: row for row in fit.estimates if row.component == "sd"}
-    assert sds["person"].lower < 0.6 < sds["person"].upper
-    assert sds["item"].lower < 0.4 < sds["item"].upper
-    assert {test.group for test in fit.tests if test.test == "variance"} == {"person", "item"}
-    assert groups_frame(fit).height == 35
-    iccs = [row.estimate for row in fit.estimates if row.term == "icc"]
-    assert sum(iccs) < 1
-
-
-def test_nested_factor_without_variance_is_singular(crossed, make_design):
-    """A third factor that groups the persons at random."""
-    house = crossed.random[0].codes // 2
-    extra = replace(crossed.random[0], group="house", codes=house, labels=tuple(str(j) for j in range(10)))
-    fit = fit_glmm(replace(crossed, random=(*crossed.random, extra)))
-    assert fit.status in (Status.OK, Status.SINGULAR)
-    assert fit.log_likelihood >= fit_glmm(crossed).log_likelihood - 1e-7

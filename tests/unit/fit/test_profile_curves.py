@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import polars as pl
@@ -125,6 +125,6 @@ def test_it_costs_little(radon):
     design = radon()
     state = solve_lmm(design)
     _, intervals = curves(design, state)
-    began = perf_counter()
+    began = process_time()
     curves(design, state, intervals=intervals)
-    assert perf_counter() - began < 1.0
+    assert process_time() - began < 1.0

@@ -26,7 +26,7 @@ CASES = {
     "family": (
         lambda make: make(Y, ONE, term(), family="binomial"),
         "Gaussian outcome",
-        "no engine of this version",
+        "use the engine `glmm`",
     ),
     "no random term": (lambda make: make(Y, ONE), "no random effects", "pooled"),
     "one group": (lambda make: make(Y, ONE, term(codes=np.zeros(12))), "has one group", "leave the random"),

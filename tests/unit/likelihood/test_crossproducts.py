@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -194,6 +194,6 @@ def test_many_rows_are_collapsed_quickly(make_design):
     x = rng.normal(size=200_000)
     columns = {"(Intercept)": np.ones(200_000), "x": x}
     design = make_design(x + rng.normal(size=200_000), columns, ("g", codes, columns, True))
-    began = perf_counter()
+    began = process_time()
     collapse(design)
-    assert perf_counter() - began < 1.5
+    assert process_time() - began < 1.5

@@ -32,7 +32,9 @@ def row(model, kind, **given):
 def with_rows(record, *rows, link="logit"):
     frame = conform(pl.DataFrame(list(rows), infer_schema_length=None), RECONCILIATION)
     model = rows[0]["model"]
-    designs = dict(record.designs) | {model: dict(record.designs.get(model, {})) | {"link": link}}
+    family = {"logit": "binomial", "log": "poisson", "identity": "gaussian"}[link]
+    kind = {"link": link, "family": family}
+    designs = dict(record.designs) | {model: dict(record.designs.get(model, {})) | kind}
     return replace(record, reconciliation=frame, designs=designs)
 
 
@@ -114,3 +116,39 @@ def test_a_refused_pair_is_a_note_and_the_page_holds_the_section(record):
     assert "could not be reconciled" in section.lead
     page = render(with_rows(record, coefficient(model)))
     assert "Conditional and marginal" in page
+
+
+def drawn(model, kind="coefficient", **given):
+    beside = {"conditional_engine": "pymc", "conditional_method": "NUTS"}
+    return row(model, kind, **answers(), **beside | given)
+
+
+def test_the_posterior_stands_beside_the_likelihood_and_takes_no_part_in_its_verdict(record):
+    model = record.main_model
+    contrast = {"term": "a - b", "scale": "risk_difference", "by": "a"}
+    rows = (drawn(model, term="x", attenuation=0.41), drawn(model, "difference", **contrast))
+    plain = reconciliation_section(with_rows(record, coefficient(model)))
+    section = reconciliation_section(with_rows(record, coefficient(model), *rows))
+    assert section.lead == plain.lead
+    fold = next(block for block in section.blocks if isinstance(block, Fold))
+    assert fold.title == "The same by the posterior"
+    table, contrasts = fold.blocks
+    assert len(table.rows) == 1
+    assert "0.41" in table.rows[0][3].text
+    assert contrasts.note.endswith("Intervals by draws.")
+    rest = [block for block in section.blocks if block is not fold]
+    assert [type(block) for block in rest] == [type(block) for block in plain.blocks]
+
+
+def test_a_posterior_without_likelihood_leads(record):
+    section = reconciliation_section(with_rows(record, drawn(record.main_model, term="x")))
+    table = next(block for block in section.blocks if isinstance(block, Table))
+    assert "Typical group (pymc)" in table.head
+    assert not any(isinstance(block, Fold) for block in section.blocks)
+
+
+def test_a_posterior_that_must_not_be_compared_says_why(record):
+    model = record.main_model
+    refused = row(model, "refused", reason="m by pymc left no draws", conditional_engine="pymc")
+    section = reconciliation_section(with_rows(record, coefficient(model), refused))
+    assert any(isinstance(block, Note) and "left no draws" in block.text for block in section.blocks)

@@ -20,7 +20,7 @@ from nestwise.report.blocks import (
 )
 from nestwise.report.record import ReportRecord
 
-DATA_FIGURES = ("spaghetti", "outcome_by_group", "missingness", "raw")
+DATA_FIGURES = ("proportions", "spaghetti", "outcome_by_group", "missingness", "raw")
 MOST_VARIABLES = 100
 MOST_LEVELS = 6
 BUNDLED = "dataset:"

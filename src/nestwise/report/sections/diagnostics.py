@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import polars as pl
 
 from nestwise.names import several
@@ -36,6 +39,7 @@ def diagnostics_section(record: ReportRecord) -> Section | None:
             blocks.append(Fold(title, (_table("Checks that passed", passed),)))
     predictive = _predictive(record)
     blocks += [predictive] if predictive else []
+    blocks += _quadrature(record)
     for model in ("", *record.models):
         own = [picture for picture in pictures if picture.model == model]
         if own and model in ("", record.main_model):
@@ -98,6 +102,36 @@ def _predictive(record: ReportRecord) -> Table | None:
         align="lrrrr",
         note="A share near 0% or 100% marks a feature of the data that the model does not produce.",
     )
+
+
+def _quadrature(record: ReportRecord) -> list[Block]:
+    """What more quadrature points change in the main model."""
+    saved = record.records.get((record.main_model, "glmm")) or {}
+    points: Sequence[Mapping[str, Any]] = saved.get("points") or ()
+    if len(points) < 2:
+        return []
+    terms = list(points[0]["fixed"])
+    rows = [
+        cells(
+            count(int(row["points"])),
+            fixed(row["log_likelihood"], 3),
+            *(say(sd) for sd in row["sd"]),
+            *(say(row["fixed"].get(term)) for term in terms),
+        )
+        for row in points
+    ]
+    sds = [
+        f"SD {place}" if len(points[0]["sd"]) > 1 else "SD" for place in range(1, len(points[0]["sd"]) + 1)
+    ]
+    table = Table(
+        caption=f"Does the answer of `{record.main_model}` depend on the quadrature points?",
+        head=("Points", "Log-likelihood", *sds, *terms),
+        rows=tuple(rows),
+        align="r" * (2 + len(sds) + len(terms)),
+        note="One point is Laplace's approximation. Points are raised until neither likelihood nor estimates "
+        "change; the last row checks those before it.",
+    )
+    return [Fold("Quadrature points and what they change", (table,))]
 
 
 def _table(caption: str, part: pl.DataFrame) -> Table:

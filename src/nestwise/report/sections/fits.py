@@ -185,7 +185,7 @@ def _fits_lead(fits: pl.DataFrame) -> str:
     number = fits.height
     answered = fits.filter(pl.col("status") == "ok").height
     if answered == number:
-        return f"All {count(number)} fits answered."
+        return "The one fit answered." if number == 1 else f"All {count(number)} fits answered."
     rest = {
         word: fits.filter(pl.col("status") == status).height
         for status, word in (

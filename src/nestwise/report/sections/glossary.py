@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nestwise.report.blocks import Facts, Section
 from nestwise.report.record import ReportRecord
+from nestwise.report.targets import generalised_models
 
 TERMS = (
     (
@@ -90,6 +91,69 @@ TERMS = (
 )
 
 
-def glossary_section(record: ReportRecord) -> Section:  # noqa: ARG001 (every section is given the record)
-    """Explain each word once."""
-    return Section("glossary", "Words", "What the words of this report mean.", (Facts(TERMS),))
+GENERALISED = (
+    (
+        "Link",
+        "The scale on which predictors add up: the log odds of a probability (logit), the logarithm of a "
+        "rate.",
+    ),
+    (
+        "Odds, odds ratio",
+        "Probability over its complement; by which factor a predictor multiplies it. A rate ratio does "
+        "so with "
+        "an expected count.",
+    ),
+    (
+        "Conditional, typical group",
+        "About one and the same group: what changes while its own level stays as it is. A typical group has "
+        "random effects of zero.",
+    ),
+    (
+        "Marginal, population average",
+        "About the average of groups: everybody with one value of a predictor against everybody with "
+        "another.",
+    ),
+    (
+        "Attenuation",
+        "Average effect over conditional effect on the scale of the link: below 1 where the link is "
+        "curved and "
+        "groups differ.",
+    ),
+    (
+        "Estimating equations (GEE)",
+        "Estimates of population averages that model the mean of a row, and no distribution of groups.",
+    ),
+    (
+        "Working correlation",
+        "What estimating equations take for the correlation of rows of one cluster, to weigh them well.",
+    ),
+    (
+        "Robust (sandwich) standard error",
+        "Taken from the spread between clusters as it is found, right even where the working correlation "
+        "is not.",
+    ),
+    (
+        "QIC, CIC",
+        "Criteria for estimating equations, smaller is better: for predictors, and for working correlations.",
+    ),
+    (
+        "Quadrature, Laplace",
+        "Ways to average the likelihood over random effects: at several points, or at the highest one only.",
+    ),
+    (
+        "Latent scale",
+        "That of a hidden outcome of which the observed one is a cut; its ICC is not the correlation of "
+        "the data.",
+    ),
+    ("Overdispersion", "Rows vary more than their distribution allows, and standard errors are too small."),
+    (
+        "Standardisation",
+        "Every row is given the same value of a predictor, and predictions are averaged.",
+    ),
+)
+
+
+def glossary_section(record: ReportRecord) -> Section:
+    """Explain each word once, those of outcomes that are not Gaussian where there are any."""
+    more = GENERALISED if generalised_models(record) or "gee" in record.fits["engine"] else ()
+    return Section("glossary", "Words", "What the words of this report mean.", (Facts((*TERMS, *more)),))

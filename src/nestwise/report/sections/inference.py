@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import polars as pl
 
 from nestwise.compare.reading import noun
@@ -58,13 +61,21 @@ def _terms(part: pl.DataFrame, where: str) -> Table:
                 NOTHING if row["df_num"] is None else f"{row['df_num']:g}",
                 NOTHING if row["df_den"] is None else fixed(row["df_den"], 1),
                 p_value(row["p_value"]),
-                null_distribution(row["reference"]) or NOTHING,
+                _reference(row),
             )
             for row in part.iter_rows(named=True)
         ),
         align="lrrrrl",
         note="A small p says that the data would be rare if the whole term did nothing; it is no size.",
     )
+
+
+def _reference(row: Mapping[str, Any]) -> str:
+    """The distribution of a test of a term, and whose standard errors it rests on."""
+    shown = null_distribution(row["reference"])
+    if row["engine"] == "gee":
+        return f"{shown.partition(' / ')[0]}, robust Wald"
+    return shown or NOTHING
 
 
 def _variances(record: ReportRecord, part: pl.DataFrame, where: str) -> Table:

@@ -22,6 +22,12 @@ from nestwise.report.blocks import (
     cells,
     figures,
 )
+from nestwise.report.estimation import (
+    gee_sentences,
+    generalised_citations,
+    glmm_sentences,
+    reconciled_sentence,
+)
 from nestwise.report.procedures import likelihood_citations, likelihood_sentences
 from nestwise.report.record import ReportRecord
 from nestwise.report.sections.sensitivity import sensitivity_sentence, sensitivity_tables
@@ -90,12 +96,13 @@ def sentences(record: ReportRecord) -> list[str]:
         text.append(
             "Rows with a missing value in a variable of a model were left out of that model; every other "
             "row counted, "
-            "also of groups observed only in part. This is valid if missingness depends on nothing but "
-            "what was observed."
+            "also of groups observed only in part. By likelihood this is valid if missingness depends on "
+            "nothing but what was observed."
         )
     elif flows:
         text.append("No row of the data was left out of any model.")
     text += [sentence for engine, sentence in _by_engine(record).items() if engine in used]
+    text += [sentence for sentence in (reconciled_sentence(record),) if sentence]
     level = f"{record.study.compare.level:.0%}"
     text.append(f"Intervals cover {level}. Standard deviations and correlations are reported, not variances.")
     return text
@@ -111,8 +118,8 @@ def _by_engine(record: ReportRecord) -> dict[str, str]:
     }
     return {
         "pooled": (
-            "Complete pooling is ordinary least squares on all rows, with standard errors robust to "
-            "clustering "
+            "Complete pooling takes all rows together, by least squares or, where the outcome is not "
+            "Gaussian, by a generalised linear model, with standard errors robust to clustering "
             f"({methods.get('pooled', '')})."
         ),
         "unpooled": (
@@ -126,6 +133,8 @@ def _by_engine(record: ReportRecord) -> dict[str, str]:
             f"started at the "
             "optimum found, as an independent check of log-likelihood and standard errors."
         ),
+        "glmm": " ".join(glmm_sentences(record)),
+        "gee": " ".join(gee_sentences(record)),
         "pymc": _bayes(record),
     }
 
@@ -138,11 +147,17 @@ def _bayes(record: ReportRecord) -> str:
             f" ({count(settings.get('chains'))} chains of {count(settings.get('draws'))} draws after "
             f"{count(settings.get('tune'))} of warm-up)"
         )
+    own = {model for model, engine in record.records if engine == "pymc"}
+    families = {record.study.models[model].family == "gaussian" for model in own}
+    effects = "group effects were integrated out of the likelihood and drawn exactly afterwards"
+    if families == {False}:
+        effects = "group effects were sampled with the parameters"
+    elif len(families) > 1:
+        effects += " where outcomes are Gaussian, and sampled with the parameters where they are not"
     return (
         f"The same models were fitted by Bayes in {_version(record, 'PyMC'.lower())}, sampled with "
-        f"{_version(record, 'nutpie')}{numbers}; group effects were integrated out of the likelihood and "
-        f"drawn exactly "
-        "afterwards. Priors are weakly informative and scaled to the data, as listed. Posterior medians "
+        f"{_version(record, 'nutpie')}{numbers}; {effects}. Priors are weakly informative and scaled "
+        "to the data, as listed. Posterior medians "
         "are reported with "
         "equal-tailed intervals; convergence was judged by rank-normalised R-hat and effective sample sizes."
     )
@@ -232,7 +247,14 @@ def methods_section(record: ReportRecord) -> Section:
     blocks: tuple[Block, ...] = (
         Text(" ".join(sentences(record))),
         Heading("How to cite"),
-        References((own, *(CITATIONS[key] for key in keys), *likelihood_citations(record))),
+        References(
+            (
+                own,
+                *(CITATIONS[key] for key in keys),
+                *likelihood_citations(record),
+                *generalised_citations(record),
+            )
+        ),
     )
     lead = "A paragraph for the methods section of a paper, generated from what was run."
     return Section("methods", "Methods", lead, blocks)

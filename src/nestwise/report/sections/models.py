@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nestwise.compare.reading import Answer, answer, noun
-from nestwise.design.mathml import Equation, Symbol, write
+from nestwise.design.distributions import THRESHOLD
+from nestwise.design.marginal_equations import marginal_equations
+from nestwise.design.markup import Equation, Symbol, math, mi, sub
+from nestwise.design.mathml import write
 from nestwise.names import plural, several
 from nestwise.numbers import NOTHING, count, interval, p_value, say, with_error
 from nestwise.report.blocks import (
@@ -25,9 +28,14 @@ from nestwise.report.blocks import (
 from nestwise.report.covariance import is_plain, residual_equations, residual_symbols, residual_words
 from nestwise.report.grouping import grouping_words
 from nestwise.report.record import ReportRecord
+from nestwise.report.targets import group_noun, outcome_of, whom
 from nestwise.report.ways import five_ways
 from nestwise.report.words import engine_name, quantity, unit_of
 
+ORDINAL = (
+    "λ is the linear predictor; the thresholds θ cut its scale between neighbouring categories and stand for "
+    "the intercept. Larger values make higher categories more likely."
+)
 RESIDUALS = "Residuals"
 """Title of the equation of plain residuals."""
 
@@ -40,10 +48,13 @@ def models_section(record: ReportRecord) -> Section:
     number = len(record.models)
     lead = (
         f"{'One model was' if number == 1 else f'{count(number)} models were'} asked for. Each is shown as "
-        f"the "
-        "study file writes it and as equations: level 1 describes single rows, level 2 what differs between "
-        "groups."
+        "the study file writes it and as equations"
     )
+    mixed = any(_written(record, model)[0] for model in record.models)
+    levels = ": level 1 describes single rows, level 2 what differs between groups"
+    lead += f"{levels if mixed else ''}."
+    if number == 1:
+        lead = lead.replace("Each is shown", "It is shown")
     return Section("models", "Models", lead, tuple(blocks))
 
 
@@ -57,8 +68,14 @@ def _one_model(record: ReportRecord, model: str) -> list[Block]:
         refused = record.designs.get(model, {}).get("refused")
         blocks.append(Note(str(refused or "This model could not be designed; see Fits."), "attention"))
         return blocks
+    conditional, marginal = _written(record, model)
     writing = write(record.shapes[model])
-    blocks.append(Mathematics(_equations(record, model, writing.equations)))
+    if conditional:
+        if marginal:
+            blocks.append(Heading(f"Mixed model: {whom(record, model, conditional)}", 4))
+        blocks.append(Mathematics(_equations(record, model, writing.equations)))
+        if outcome_of(record, model).family == "ordinal":
+            blocks.append(Text(ORDINAL))
     design = record.designs.get(model, {})
     factors = grouping_words(record.study, design)
     main_factors = grouping_words(record.study, record.designs.get(record.main_model, {}))
@@ -66,13 +83,45 @@ def _one_model(record: ReportRecord, model: str) -> list[Block]:
         factors = ()  # said once, where the reader dwells
     said = (residual_words(design, column_names(record, model)), *factors)
     blocks += [Text(sentence) for sentence in said if sentence]
-    key = _key(record, model, writing.symbols)
     main = model == record.main_model
-    blocks.append(key if main else Fold(f"Symbols of {model}, with their estimates", (key,)))
-    blocks += _ways(record, model) if main else []
+    if conditional:
+        key = _key(record, model, writing.symbols)
+        blocks.append(key if main else Fold(f"Symbols of {model}, with their estimates", (key,)))
+        blocks += _ways(record, model) if main else []
+    blocks += _marginal(record, model, alone=not conditional) if marginal else []
     notes = record.designs.get(model, {}).get("notes") or ()
     if notes:
         blocks.append(Bullets(tuple(str(note) for note in notes)))
+    return blocks
+
+
+def _written(record: ReportRecord, model: str) -> tuple[str, bool]:
+    """The engine whose equations have random effects ("" for none), and whether some have not.
+
+    A model that `gee` alone answered, or was asked for, is a population average and nothing else.
+    """
+    engines = [engine for engine in record.study.models[model].engines if engine != "gee"]
+    marginal = (record.records.get((model, "gee")) or {}).get("working_correlation") is not None
+    asked = next(iter(engines), "")
+    return ("" if marginal and not engines else asked or "lmm"), marginal
+
+
+def _marginal(record: ReportRecord, model: str, *, alone: bool) -> list[Block]:
+    """Estimating equations: mean, variance, working correlation, and what is solved."""
+    one = group_noun(record, model, "gee")
+    working = record.records[(model, "gee")]["working_correlation"]
+    blocks: list[Block] = []
+    if not alone:
+        blocks.append(Heading(f"Estimating equations: {whom(record, model, 'gee')}", 4))
+    blocks.append(Mathematics(marginal_equations(record.shapes[model], one, working)))
+    blocks.append(
+        Text(
+            f"The mark M tells coefficients of the average of {plural(one)} apart. No distribution is "
+            f"assumed: "
+            f"Aⱼ holds the variance of each row of {one} j, Dⱼ the derivatives of its means, and R is the "
+            "working correlation. Estimates are in the section on effects."
+        )
+    )
     return blocks
 
 
@@ -102,10 +151,19 @@ def _symbols(found: Answer | None, symbols: Sequence[Symbol]) -> tuple[Symbol, .
     """The key with the residual parameters that the fit has in place of one standard deviation."""
     if found is None:
         return tuple(symbols)
+    if found.engine == "glmm":
+        known = {symbol.term for symbol in symbols if symbol.component == "fixed"}
+        cuts = [term for term in found.fixed_terms() if term not in known and "|" in term]
+        return (*(Symbol(_threshold(cut), "fixed", cut) for cut in cuts), *symbols)
     terms = [str(row["term"]) for row in found.estimates if row["component"] == "residual"]
     if terms == ["sigma"]:
         return tuple(symbols)
     return (*(each for each in symbols if each.component != "residual"), *residual_symbols(terms))
+
+
+def _threshold(cut: str) -> str:
+    """The symbol of the threshold between two categories, called by the lower one."""
+    return math(sub(THRESHOLD, mi(cut.partition("|")[0])), block=False)
 
 
 def _ways(record: ReportRecord, model: str) -> list[Block]:
@@ -129,7 +187,9 @@ def _key(record: ReportRecord, model: str, symbols: tuple[Symbol, ...]) -> Table
     if residual:
         sizes.append(f"{count(residual['n_subjects'])} {plural(noun(record.study, residual['subject']))}")
     size = several([f"{count(shape.n)} rows", *dict.fromkeys(sizes)])
-    by = f"; estimates by {engine_name(found.engine)}{unit_of(record.study, shape.outcome)}" if found else ""
+    outcome = outcome_of(record, model)
+    unit = unit_of(record.study, shape.outcome) if outcome.linear else f", on the scale of {outcome.scale}"
+    by = f"; estimates by {engine_name(found.engine)}{unit}" if found else ""
     return Table(
         caption=f"Symbols of `{model}` ({size}){by}",
         head=(

@@ -15,13 +15,14 @@ from nestwise.names import several
 from nestwise.numbers import NOTHING, count, say, with_error
 from nestwise.report.blocks import Cell, Section, Table, cells, main_first
 from nestwise.report.record import ReportRecord
+from nestwise.report.targets import outcome_of
 from nestwise.report.words import engine_name, quantity, unit_of
 
 
 def pooling_section(record: ReportRecord) -> Section | None:
     """Show every model by all three ways of pooling, the main one open."""
     tables = [pooling_table(record.estimates, record.fits, record.groups, model) for model in record.models]
-    answered = [table for table in tables if _pools(table)]
+    answered = [table for table in tables if _pools(record, table)]
     if not answered:
         return None
     blocks = list(main_first(record, {table.model: [_side_by_side(record, table)] for table in answered}))
@@ -43,9 +44,14 @@ def pooling_section(record: ReportRecord) -> Section | None:
     return Section("pooling", "Complete, no and partial pooling", lead, tuple(blocks))
 
 
-def _pools(table: PoolingTable) -> bool:
-    """Whether there is something to pool: coefficients that vary by group, or two ways side by side."""
+def _pools(record: ReportRecord, table: PoolingTable) -> bool:
+    """Whether there is something to pool: coefficients that vary by group, or two ways side by side.
+
+    Outcomes that are not Gaussian are pooled partially only, and one way is no comparison.
+    """
     ways = {pooling_of(engine) for engine in table.engines}
+    if not outcome_of(record, table.model).linear:
+        return len(ways) > 1
     return len(ways) > 1 or any(line.component == "sd" for line in table.lines)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from nestwise.compare.reading import noun
+from nestwise.compare.reading import by_likelihood_and_posterior, noun
 from nestwise.config.study import Study
 from nestwise.names import plural, several
 from nestwise.numbers import NOTHING, decimals_for, fixed, interval, percent
@@ -17,6 +17,7 @@ from nestwise.report.blocks import (
     Bullets,
     Cell,
     Fold,
+    Heading,
     Note,
     Section,
     Table,
@@ -26,12 +27,11 @@ from nestwise.report.blocks import (
     main_first,
 )
 from nestwise.report.record import ReportRecord
-from nestwise.vocabulary import INTERCEPT
+from nestwise.report.targets import Outcome, outcome_of
+from nestwise.vocabulary import INTERCEPT, THRESHOLD
 
 Row = Mapping[str, Any]
 
-RATIOS: Mapping[str, str] = {"logit": "odds ratio", "log": "rate ratio"}
-"""What the exponential of a coefficient is, by link; other links show the coefficient itself."""
 REASONS: Mapping[str, str] = {
     "link": "One question",
     "missingness": "Missing data",
@@ -82,27 +82,30 @@ def _lead(record: ReportRecord) -> str:
 
 
 def _one_model(record: ReportRecord, model: str, part: pl.DataFrame) -> list[Block]:
-    refused = part.filter(pl.col("kind") == "refused")
+    part, drawn = by_likelihood_and_posterior(part)
+    refused = pl.concat([part, drawn]).filter(pl.col("kind") == "refused")
     blocks: list[Block] = [Note(str(reason), "attention") for reason in refused["reason"]]
-    link = str(record.designs.get(model, {}).get("link") or "identity")
+    outcome = outcome_of(record, model)
     rows = part.filter(pl.col("kind") == "coefficient").to_dicts()
     if not rows:
         return blocks
-    blocks += [Text(_plain_words(record, model, rows, link)), _coefficients(model, rows, link)]
+    blocks += [Text(_plain_words(record, model, rows, outcome)), _coefficients(model, rows, outcome)]
+    blocks += _posterior(model, drawn, outcome)
     blocks += figures(record.pictures_of("three_effects", "trajectories", model=model))
     blocks += _standardised(model, part)
-    blocks.append(Bullets(_reasons(part)))
+    reasons = _reasons(part)
+    blocks += [Heading("Why the two may differ, each reason tested", 4), Bullets(reasons)] if reasons else []
     return blocks
 
 
-def _plain_words(record: ReportRecord, model: str, rows: Sequence[Row], link: str) -> str:
+def _plain_words(record: ReportRecord, model: str, rows: Sequence[Row], outcome: Outcome) -> str:
     """The paragraph that a reader takes home."""
     groups = record.groups.filter(pl.col("model") == model)["group"].unique(maintain_order=True).to_list()
     one = noun(record.study, groups[0].split(":")[-1]) if groups else "group"
     row = _telling(rows, record.study)
-    what = RATIOS.get(link, "coefficient")
-    told = [_number(row[name], link) for name in ANSWERS]
-    if link == "identity":
+    what = outcome.ratio or "coefficient"
+    told = [_number(row[name], outcome) for name in ANSWERS]
+    if outcome.link == "identity":
         return (
             f"With an identity link the effect for one {one} and the average effect over {plural(one)} are "
             "one number: "
@@ -116,7 +119,7 @@ def _plain_words(record: ReportRecord, model: str, rows: Sequence[Row], link: st
         "a single "
         f"{one}, say {told[2]}. "
     )
-    if link == "log":
+    if outcome.link == "log":
         return text + (
             f"With a logarithm averaging over {plural(one)} changes the intercept only, so that both "
             "models should "
@@ -138,20 +141,20 @@ def _plain_words(record: ReportRecord, model: str, rows: Sequence[Row], link: st
 
 def _telling(rows: Sequence[Row], study: Study) -> Row:
     """The term, of the arm where one is declared, that stands out most from its error."""
-    beside = [row for row in rows if row["term"] != INTERCEPT] or rows
+    beside = [row for row in rows if row["term"] != INTERCEPT and row["scale"] != THRESHOLD] or rows
     arm = study.missing.arm.column if study.missing.arm is not None else None
     beside = [row for row in beside if arm is not None and arm in row["term"]] or beside
     return max(beside, key=lambda row: abs(row["conditional"]) / (row["conditional_se"] or 1.0))
 
 
-def _number(value: float, link: str) -> str:
-    if link not in RATIOS:
+def _number(value: float, outcome: Outcome) -> str:
+    if outcome.ratio is None:
         return fixed(value, 3)
     return fixed(exp(min(value, LARGEST_EXPONENT)), 2)
 
 
-def _coefficients(model: str, rows: Sequence[Row], link: str) -> Table:
-    ratio = link in RATIOS
+def _coefficients(model: str, rows: Sequence[Row], outcome: Outcome) -> Table:
+    ratio = outcome.ratio is not None
     made = []
     for row in rows:
         exact, rule = row["attenuation"], row["attenuation_rule"]
@@ -164,7 +167,7 @@ def _coefficients(model: str, rows: Sequence[Row], link: str) -> Table:
                 Cell(fixed(row["left_in_se"], 1), tone),
             )
         )
-    what = RATIOS.get(link, "coefficient")
+    what = outcome.ratio or "coefficient"
     level = percent(rows[0]["level"])
     first, other = rows[0]["conditional_engine"], rows[0]["marginal_method"]
     return Table(
@@ -185,6 +188,35 @@ def _coefficients(model: str, rows: Sequence[Row], link: str) -> Table:
         "that "
         "difference.",
     )
+
+
+def _posterior(model: str, drawn: pl.DataFrame, outcome: Outcome) -> list[Block]:
+    """The first two answers by draws of the posterior, and the contrasts of the arms by them."""
+    rows = drawn.filter(pl.col("kind") == "coefficient").to_dicts()
+    if not rows:
+        return []
+    ratio = outcome.ratio is not None
+    made = [
+        cells(
+            row["term"],
+            *(_answer(row, name, ratio=ratio) for name in ANSWERS[:2]),
+            fixed(row["attenuation"], 2),
+        )
+        for row in rows
+    ]
+    table = Table(
+        caption=f"`{model}` by its posterior: each {outcome.ratio or 'coefficient'} with its "
+        f"{percent(rows[0]['level'])} interval",
+        head=("Term", "Typical group", "Averaged over groups", "Attenuation"),
+        rows=tuple(made),
+        align="lrrr",
+        note="Every draw of the posterior is averaged over the groups by itself: medians and equal-tailed "
+        "intervals, with no delta method in between.",
+    )
+    contrasts = drawn.filter(pl.col("kind").is_in(["difference", "ratio"]) & pl.col("x").is_null())
+    caption = f"`{model}` by its posterior: everybody in one arm, against everybody in the other"
+    tables = [table, *([_means_table(caption, contrasts, "Intervals by draws")] if contrasts.height else [])]
+    return [Fold("The same by the posterior", tuple(tables))]
 
 
 def _answer(row: Row, name: str, *, ratio: bool) -> Cell:
@@ -211,7 +243,7 @@ def _standardised(model: str, part: pl.DataFrame) -> list[Block]:
     return blocks
 
 
-def _means_table(caption: str, rows: pl.DataFrame) -> Table:
+def _means_table(caption: str, rows: pl.DataFrame, by: str = "Intervals by the delta method") -> Table:
     made = []
     for row in rows.to_dicts():
         what = str(row["scale"]).replace("_", " ")
@@ -225,7 +257,7 @@ def _means_table(caption: str, rows: pl.DataFrame) -> Table:
         align="lrrrr",
         note="Standardisation (g-computation): every row is given the arm and the time, and predictions "
         "are averaged; "
-        "where times are set, every group counts once. Intervals by the delta method.",
+        f"where times are set, every group counts once. {by}.",
     )
 
 

@@ -8,8 +8,9 @@ from nestwise.compare.reading import answer, noun, read_shrinkage, read_weight
 from nestwise.compare.summaries import shrunken_summaries
 from nestwise.names import plural, several
 from nestwise.numbers import NOTHING, count, decimals_for, fixed, say
-from nestwise.report.blocks import Block, Bullets, Cell, Section, Table, cells, figures
+from nestwise.report.blocks import Block, Bullets, Cell, Fold, Section, Table, cells, figures
 from nestwise.report.record import ReportRecord
+from nestwise.report.targets import outcome_of
 from nestwise.report.words import engine_name
 from nestwise.vocabulary import INTERCEPT
 
@@ -34,8 +35,13 @@ def shrinkage_section(record: ReportRecord) -> Section | None:
     readings = [reading.sentence for reading in (*read_weight(found), *read_shrinkage(found))]
     blocks: list[Block] = [Bullets(tuple(readings))] if readings else []
     blocks += figures(record.pictures_of(*FIGURES, model=record.main_model))
-    for (group, term), part in found.groups.group_by("group", "term", maintain_order=True):
-        blocks.append(_groups_table(record, str(group), str(term), part, found.engine))
+    tables = [
+        _groups_table(record, str(group), str(term), part, found.engine)
+        for (group, term), part in found.groups.group_by("group", "term", maintain_order=True)
+    ]
+    # Without an estimate of each group alone there is nothing to compare row by row.
+    curved = not outcome_of(record, record.main_model).linear
+    blocks += [Fold("Every group", tuple(tables), bulky=True)] if curved else tables
     if record.study.models[record.main_model].sampling_error is not None:
         blocks += _summaries_table(record, found.groups)
     return Section("shrinkage", "Shrinkage, group by group", _lead(record, found.groups), tuple(blocks))
@@ -48,7 +54,13 @@ def _lead(record: ReportRecord, groups: pl.DataFrame) -> str:
         f"Partial pooling moves each of the {named} of `{record.main_model}` from its own data toward what "
         "is expected of a group like it: far where its own data are few, hardly where they are many."
     )
-    if len(sizes) > 1 and groups["no_pooling"].null_count() == groups.height:
+    if not outcome_of(record, record.main_model).linear:
+        lead += (
+            " Estimates of each group alone are not shown: a group with one value only, such as all zeros, "
+            "has none that is finite. The weight is what the group's own data add: one less the share of the "
+            "variance that is left when they are known."
+        )
+    elif len(sizes) > 1 and groups["no_pooling"].null_count() == groups.height:
         lead += (
             " With several grouping factors no group is estimated from its own rows alone, because these "
             "rows belong to groups of the other factors too: there is no column of no pooling."
@@ -69,10 +81,14 @@ def _groups_table(record: ReportRecord, group: str, term: str, part: pl.DataFram
         )
     what = "Intercept" if term == INTERCEPT else f"Slope of {term}"
     name = noun(record.study, group)
-    alone = bool(part["no_pooling"].is_not_null().any()) or record.n_factors(record.main_model) < 2
+    alone = bool(part["no_pooling"].is_not_null().any()) or (
+        record.n_factors(record.main_model) < 2 and outcome_of(record, record.main_model).linear
+    )
     head = (name, "Rows", "No pooling", "Complete pooling", "Partial pooling", "Weight of own data")
+    outcome = outcome_of(record, record.main_model)
+    scale = "" if outcome.linear else f", on the scale of {outcome.scale}"
     return Table(
-        caption=f"{what} of each {name} in `{record.main_model}`, by {engine_name(engine)}",
+        caption=f"{what} of each {name} in `{record.main_model}`, by {engine_name(engine)}{scale}",
         head=head if alone else (*head[:2], *head[3:]),
         rows=tuple(
             row if alone else (*row[:2], *row[3:]) for row in map(_group, shown.iter_rows(named=True))

@@ -9,6 +9,7 @@ import polars as pl
 from nestwise.compare.context import contextual as contextual_effects
 from nestwise.compare.context import equals, read_contextual
 from nestwise.compare.reading import (
+    PARTIAL_ENGINES,
     Answer,
     noun,
     read_level2,
@@ -16,10 +17,12 @@ from nestwise.compare.reading import (
 )
 from nestwise.names import plural, several
 from nestwise.numbers import count, interval, say, with_error
+from nestwise.report.findings import generalised_findings
 from nestwise.report.record import ReportRecord
 from nestwise.report.sections.engines import agreement
 from nestwise.report.sections.residuals import read_residuals
 from nestwise.report.sections.variance import answers, hashes, read_shares
+from nestwise.report.targets import fit_of, outcome_of
 from nestwise.report.trial import read_trial
 from nestwise.vocabulary import INTERCEPT
 
@@ -57,6 +60,11 @@ def _facts(record: ReportRecord) -> list[tuple[str, str]]:
 
 def _findings(record: ReportRecord) -> list[str]:
     found = answers(record)
+    chosen = _chosen(record)
+    if not outcome_of(record, chosen).linear or chosen not in {each.model for each in found}:
+        averaged = generalised_findings(record, chosen)
+        if averaged:
+            return [*averaged, *_generalised_rest(record, found, chosen)]
     if not found:
         return ["No model that treats groups as a sample has an answer; the table of fits says why."]
     main = next((each for each in found if each.model == record.main_model), found[-1])
@@ -75,6 +83,24 @@ def _findings(record: ReportRecord) -> list[str]:
     ]
     schools = agreement(record, main.model)
     return [*dict.fromkeys(sentences), *context[:1], *([schools] if schools else [])]
+
+
+def _chosen(record: ReportRecord) -> str:
+    """The main model, or the last one that partial pooling or estimating equations answered."""
+    engines = (*PARTIAL_ENGINES, "gee")
+    order = [record.main_model, *reversed(record.models)]
+    return next((model for model in order if fit_of(record, model, engines)), record.main_model)
+
+
+def _generalised_rest(record: ReportRecord, found: list[Answer], model: str) -> list[str]:
+    """Slopes that vary, group-level predictors and both schools, where the model has them."""
+    main = next((each for each in found if each.model == model), None)
+    if main is None:
+        return []
+    own = [reading for reading in read_level2(found, hashes(record)) if reading.model == main.model]
+    schools = agreement(record, main.model)
+    slopes = [reading.sentence for reading in read_slopes(main)]
+    return [*slopes, *(reading.sentence for reading in own[:1]), *([schools] if schools else [])]
 
 
 def _where_the_variance_lies(record: ReportRecord, main: Answer) -> list[str]:

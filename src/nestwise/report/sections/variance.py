@@ -22,6 +22,8 @@ from nestwise.numbers import NOTHING, fixed, interval, p_value, percent, say, wi
 from nestwise.report.blocks import Block, Bullets, Cell, Heading, Section, Table, cells, figures
 from nestwise.report.covariance import kind_and_place
 from nestwise.report.record import ReportRecord
+from nestwise.report.sections.latent import latent_blocks, latent_words
+from nestwise.report.targets import outcome_of
 from nestwise.report.words import engine_name, quantity, unit_of
 from nestwise.vocabulary import INTERCEPT
 
@@ -54,9 +56,10 @@ def variance_section(record: ReportRecord) -> Section | None:
         return None
     readings = [reading for each in found for reading in (*read_variance(each), *read_slopes(each))]
     readings += read_level2(found, hashes(record))
+    curved = [each for each in found if not outcome_of(record, each.model).linear]
     blocks: list[Block] = [_partition(record, found)]
-    derived = _derived(record)
-    blocks += [derived] if derived else []
+    derived = _derived(record, [each.model for each in found if each not in curved])
+    blocks += [*([derived] if derived else []), *latent_blocks(record, curved)]
     blocks += figures(record.pictures_of("variance_partition"))
     if readings:
         models = dict.fromkeys(reading.model for reading in readings)
@@ -72,6 +75,8 @@ def _lead(record: ReportRecord, found: list[Answer]) -> str:
         said = read_shares(record, each)
         if said:
             return f"In `{each.model}`: {said}"
+    if any(not outcome_of(record, each.model).linear for each in found):
+        return "How far groups lie apart, on the scale of the link."
     if all(terms == (INTERCEPT,) for each in found for terms in each.varying().values()):
         return "The spread between groups, beside residuals that are not all of one variance."
     return (
@@ -84,8 +89,11 @@ def _lead(record: ReportRecord, found: list[Answer]) -> str:
 def read_shares(record: ReportRecord, each: Answer) -> str:
     """Say which share of the variance lies between groups; "" where no residual variance is there to share.
 
-    Where slopes vary, the share is averaged over the rows.
+    Where slopes vary, the share is averaged over the rows. Outcomes that are not Gaussian have shares on
+    the latent scale.
     """
+    if not outcome_of(record, each.model).linear:
+        return latent_words(record, each)
     found = [*read_variance(each)[:1], *read_weight(each)[:1]]
     if found:
         return " ".join(reading.sentence for reading in found)
@@ -110,13 +118,21 @@ def _partition(record: ReportRecord, found: list[Answer]) -> Table:
     outcomes = {shape.outcome for shape in record.shapes.values()}
     outcome = outcomes.pop() if len(outcomes) == 1 else ""
     scale = f" of {outcome}{unit_of(record.study, outcome)}" if outcome else ""
+    kinds = [outcome_of(record, each.model) for each in found]
+    if any(not kind.linear for kind in kinds):
+        names = list(dict.fromkeys(f"the outcome{scale}" if kind.linear else kind.scale for kind in kinds))
+        scale = f", on the scale of {several(names)}"
     engines = several(list(dict.fromkeys(engine_name(each.engine) for each in found)))
+    shared = any(row[-1].text for row in rows)
+    head = ("Model", "Source", "SD", f"{record.study.compare.level:.0%} interval", "Variance", "Share")
     return Table(
         caption=f"Standard deviations{scale}, by {engines}",
-        head=("Model", "Source", "SD", f"{record.study.compare.level:.0%} interval", "Variance", "Share"),
-        rows=tuple(rows),
-        align="llrrrr",
-        note="A share is given where only intercepts vary: with varying slopes it depends on the predictor.",
+        head=head if shared else head[:-1],
+        rows=tuple(rows) if shared else tuple(row[:-1] for row in rows),
+        align="llrrrr" if shared else "llrrr",
+        note="A share is given where only intercepts vary: with varying slopes it depends on the predictor."
+        if shared or all(kind.linear for kind in kinds)
+        else "",
     )
 
 
@@ -150,11 +166,12 @@ def _is_sd(term: str) -> bool:
     return kind_and_place(term)[0] == "sigma"
 
 
-def _derived(record: ReportRecord) -> Table | None:
+def _derived(record: ReportRecord, models: list[str]) -> Table | None:
     """A row for each fit and grouping factor, a column for each quantity that follows from the variances."""
     part = record.estimates.filter(
         (pl.col("component") == "derived")
-        & pl.col("engine").is_in(["lmm", "glmm", "pymc"])
+        & pl.col("model").is_in(models)
+        & pl.col("engine").is_in(["lmm", "pymc"])
         & pl.col("group").is_not_null()
     )
     present = [term for term in DERIVED_COLUMNS if term in set(part["term"])]
