@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -19,6 +20,9 @@ from nestwise.storage import alive
 def step(log_file: str | os.PathLike[str]) -> Iterator[None]:
     """Run a step of the workflow: progress to terminal and log, errors as sentences.
 
+    The last line of the log says what the step took. Snakemake looks at the memory of a job every half
+    minute only once it has run for a quarter of a minute, and misses peaks.
+
     Parameters
     ----------
     log_file : path-like
@@ -31,7 +35,7 @@ def step(log_file: str | os.PathLike[str]) -> Iterator[None]:
         unexpected error the terminal shows one sentence that names the log.
     """
     _follow_run(os.environ.get("NESTWISE_RUN"))
-    path = Path(log_file)
+    path, began = Path(log_file), time.perf_counter()
     path.parent.mkdir(parents=True, exist_ok=True)
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(_OneLine("nestwise: %(message)s"))
@@ -53,9 +57,30 @@ def step(log_file: str | os.PathLike[str]) -> Iterator[None]:
         logger.exception("this step broke (%s); the details are in %s.", what, path)
         sys.exit(1)
     finally:
-        for handler in (terminal, book):
-            logger.removeHandler(handler)
+        logger.removeHandler(terminal)
+        peak = peak_memory()
+        most = "" if peak is None else f", {peak:.0f} MB of memory at most"
+        logger.info("ended after %.1f s%s", time.perf_counter() - began, most)
+        logger.removeHandler(book)
         book.close()
+
+
+def peak_memory() -> float | None:
+    """Megabytes (10**6 bytes) that this process has held at most; `None` where the system does not tell."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+    return int(found[1]) * 1024 / 1e6 if found else None
+
+
+def read_peak(log_file: str | os.PathLike[str]) -> float | None:
+    """Megabytes that the step of a log held at most, as `step` has written it; `None` if it has not."""
+    path = Path(log_file)
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    found = re.findall(r"ended after [\d.]+ s, (\d+) MB of memory at most$", text, re.MULTILINE)
+    return float(found[-1]) if found else None
 
 
 def _follow_run(run: str | None) -> None:

@@ -46,6 +46,14 @@ def local_tables(tmp_path_factory):
     return place.tables()
 
 
+@pytest.fixture(scope="session")
+def gallery_tables(tmp_path_factory):
+    """Tidy tables of the studies of config/config.yaml, run by the cores of this machine."""
+    place = studies.gallery(tmp_path_factory.mktemp("gallery") / "here")
+    assert place.start("--cores", "2").wait(timeout=7200) == 0, place.log()
+    return place.tables()
+
+
 @pytest.fixture
 def place(tmp_path):
     """A folder with the small study, not yet run."""

@@ -16,10 +16,6 @@ from daemons import end_with_parent
 
 ROOT = Path(__file__).parents[2]
 PROFILE = ROOT / "workflow" / "profiles" / "slurm"
-TABLES = (
-    "estimates", "groups", "tests", "means", "influence", "profiles",
-    "checks", "comparison", "reconciliation", "sensitivity",
-)  # fmt: skip
 STUDY = {
     "title": "Twelve clinics",
     "data": {"source": "clinics.csv"},
@@ -85,15 +81,14 @@ class Place:
         ]
 
     def tables(self) -> dict[str, str]:
-        """Hash of every tidy table of every study; of `fits` without the seconds that each took."""
+        """Hash of every table of every study; where one says how long a fit took, without that column."""
         found = {}
         for results in sorted((self.folder / "results").iterdir()):
-            for name in TABLES:
-                found[f"{results.name}/{name}"] = hashlib.sha256(
-                    (results / f"{name}.parquet").read_bytes()
-                ).hexdigest()
-            fits = pl.read_parquet(results / "fits.parquet").drop("seconds")
-            found[f"{results.name}/fits"] = hashlib.sha256(fits.write_csv().encode()).hexdigest()
+            for path in sorted([*results.glob("*.parquet"), *results.glob("missing/*.parquet")]):
+                content, table = path.read_bytes(), pl.read_parquet(path)
+                if "seconds" in table.columns:
+                    content = table.drop("seconds").serialize()
+                found[str(path.relative_to(self.folder))] = hashlib.sha256(content).hexdigest()
         return found
 
 

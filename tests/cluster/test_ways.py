@@ -4,17 +4,17 @@ import pytest
 from studies import PROFILE, QUICK, ROOT, gallery
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
-PATIENCE = 1800
+PATIENCE, HOURS = 1800, 7200
 ALONE = (
     "--executor", "slurm", "--jobs", "20", "--slurm-jobname-prefix", "nestwise", "--slurm-no-requeue",
     "--default-resources", "lane=1",
 )  # fmt: skip
 
 
-def finish(place, slurm, *arguments):
+def finish(place, slurm, *arguments, patience=PATIENCE):
     """The log of a run that must end well."""
     run = place.start(*arguments, *QUICK, env=slurm.environment)
-    assert run.wait(timeout=PATIENCE) == 0, place.log()
+    assert run.wait(timeout=patience) == 0, place.log()
     assert not place.strays()
     return place.log()
 
@@ -46,8 +46,16 @@ def test_another_submit_command(slurm, place, local_tables):
     assert place.tables() == local_tables
 
 
-def test_the_gallery(slurm, tmp_path):
-    here, there = gallery(tmp_path / "here"), gallery(tmp_path / "there")
-    assert here.start("--cores", "2").wait(timeout=PATIENCE) == 0, here.log()
-    finish(there, slurm, "--workflow-profile", str(PROFILE))
-    assert there.tables() == here.tables()
+@pytest.mark.parametrize("way", ["squeue", "arrays", "sacct"])
+def test_the_gallery(way, request, gallery_tables, tmp_path):
+    """Every study of config/config.yaml; with arrays, those fits that travel alone are tasks of one."""
+    running = request.getfixturevalue("accounted" if way == "sacct" else "slurm")
+    arguments = {
+        "squeue": (),
+        "arrays": ("--slurm-array-jobs", "sample,sample_treated"),
+        "sacct": ("--slurm-status-command", "sacct"),
+    }
+    there = gallery(tmp_path / "there")
+    log = finish(there, running, "--workflow-profile", str(PROFILE), *arguments[way], patience=HOURS)
+    assert ("Submitted array job" in log) == (way == "arrays")
+    assert there.tables() == gallery_tables

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from nestwise.progress import read_peak
+
 MEASURED = Path(__file__).with_name("measured.tsv")
 """What the steps took in the runs that `benchmarks/` describes: step, MB of data, seconds, MB of memory."""
 
@@ -111,7 +113,11 @@ def read_measured(path: Path = MEASURED) -> dict[str, list[Measured]]:
 
 
 def read_benchmark(file: str, size: float) -> Measured | None:
-    """What an earlier run of the very job took, or `None`: the median where it was repeated."""
+    """What an earlier run of the very job took, or `None`: the median where it was repeated.
+
+    Memory is what Snakemake saw at some moments, or the peak in the log of the step (`logs/` beside
+    `benchmarks/`, by the same name) where that is more.
+    """
     path = Path(file)
     if not file or not path.is_file():
         return None
@@ -122,7 +128,8 @@ def read_benchmark(file: str, size: float) -> Measured | None:
         memory = max(float(row[head.index("max_rss")]) for row in rows)
     except (ValueError, IndexError):  # a run too short to be measured leaves NA or -
         return None
-    return Measured(size, seconds, memory)
+    peak = read_peak(path.parent.parent / "logs" / f"{path.stem}.log")
+    return Measured(size, seconds, max(memory, peak or 0.0))
 
 
 def expected(size: float, known: Sequence[Measured]) -> Measured:

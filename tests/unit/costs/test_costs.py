@@ -60,6 +60,17 @@ def test_the_run_before_is_preferred_to_the_benchmarks(tmp_path):
     assert (unknown.seconds, unknown.memory, unknown.basis) == (None, None, "limits only")
 
 
+def test_the_log_knows_a_peak_that_snakemake_did_not_see(tmp_path):
+    for folder in ("benchmarks", "logs"):
+        (tmp_path / folder).mkdir()
+    file = tmp_path / "benchmarks" / "m.lmm.tsv"
+    file.write_text("s\tmax_rss\n70.5\t321.0\n")
+    (tmp_path / "logs" / "m.lmm.log").write_text(
+        "INFO nestwise: ended after 70.1 s, 4321 MB of memory at most\n"
+    )
+    assert read_benchmark(str(file), 1.0) == Measured(1.0, 70.5, 4321.0)
+
+
 @pytest.mark.parametrize("text", ["", "s\tmax_rss\n", "s\tmax_rss\nNA\tNA\n", "x\ty\n1\t2\n"])
 def test_a_benchmark_without_numbers_is_no_measurement(tmp_path, text):
     file = tmp_path / "b.tsv"
