@@ -1,19 +1,20 @@
 """What each step took, by the size of the data: the table by which `workflow/plan.py` tells costs.
 
 `python benchmarks/costs.py DATA=RESULTS...` reads `RESULTS/benchmarks/*.tsv` of finished studies, where
-DATA is the file of the study, and writes `src/nestwise/costs/measured.tsv`. Studies below 0.1 MB count as
-one: their jobs take what starting takes.
+DATA is the file of the study, and puts them into `src/nestwise/costs/measured.tsv`, in the place of what was
+measured there at the same size. Studies below 0.1 MB count as one: their jobs take what starting takes.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
 from machine import ROOT
 
-from nestwise.costs.plan import MEASURED, Measured, read_benchmark, step_name
+from nestwise.costs.plan import MEASURED, Measured, read_benchmark, read_measured, step_name
 from nestwise.costs.size import megabytes
 
 SMALL = 0.1
@@ -41,20 +42,23 @@ def measured(data: Path, results: Path) -> list[tuple[str, Measured]]:
     return [(step_of(file), cost) for file in files if (cost := read_benchmark(str(file), size))]
 
 
-def main() -> None:
-    """Write one row a step and size: the median of the seconds, the largest memory."""
-    pairs = [argument.split("=") for argument in sys.argv[1:]]
-    found: dict[tuple[str, float], list[Measured]] = {}
-    for data, results in pairs:
-        for step, cost in measured(Path(data), Path(results)):
-            found.setdefault((step, cost.size), []).append(cost)
-    lines = ["step\tdata_mb\tseconds\tmemory_mb"]
-    for (step, size), costs in sorted(found.items()):
+def add(found: Iterable[tuple[str, Measured]]) -> None:
+    """Put measurements into the table: one row a step and size, the median of seconds, the largest memory."""
+    by_size: dict[tuple[str, float], list[Measured]] = {}
+    for step, cost in found:
+        by_size.setdefault((step, float(f"{cost.size:.3g}")), []).append(cost)
+    rows = {(step, cost.size): cost for step, known in read_measured().items() for cost in known}
+    for (step, size), costs in by_size.items():
         seconds, memory = median(cost.seconds for cost in costs), max(cost.memory for cost in costs)
-        lines.append(f"{step}\t{size:.3g}\t{seconds:.3g}\t{memory:.0f}")
-    MEASURED.write_text("\n".join(lines) + "\n")
-    print(f"{len(lines) - 1} rows in {MEASURED.relative_to(ROOT)}")
+        rows[step, size] = Measured(size, seconds, memory)
+    lines = [
+        f"{step}\t{size:.3g}\t{cost.seconds:.3g}\t{cost.memory:.0f}"
+        for (step, size), cost in sorted(rows.items())
+    ]
+    MEASURED.write_text("\n".join(["step\tdata_mb\tseconds\tmemory_mb", *lines]) + "\n")
+    print(f"{len(lines)} rows in {MEASURED.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
-    main()
+    pairs = [argument.split("=") for argument in sys.argv[1:]]
+    add(cost for data, results in pairs for cost in measured(Path(data), Path(results)))

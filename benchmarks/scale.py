@@ -1,31 +1,45 @@
 """How time and memory grow with the data and shrink with workers; prints a section of Markdown.
 
 `scale.py ROWS...` simulates that many rows in a hundredth as many groups, and takes each size by the workflow
-from a csv file through reading, validation and preparation to `lmm` and `pymc`, with one worker and with two.
-Then a parametric bootstrap of 2,000 refits of the largest size is spread over the workers in four batches
-(`bootstrap.smk`). Seconds and peaks are those that Snakemake measures of each job.
+from a csv file through reading, validation and preparation to `lmm`, `pymc` and a report, with one worker and
+with two. Then a parametric bootstrap of 2,000 refits is spread over the workers in four batches
+(`bootstrap.smk`). Seconds are those that Snakemake measures of each job, peaks those that the process tells at
+its end.
+
+`scale.py measure FILE 1,2 ROWS...` adds what one worker and two take to FILE, and `scale.py tables FILE`
+prints it: for sizes that are measured at different times. `scale.py costs FILE` adds it to the costs that
+`make plan` knows.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from costs import add, measured
 from machine import ROOT, one_thread, seconds, table, timed
 
-ROWS = (10_000, 100_000, 1_000_000)
+from nestwise.costs.plan import Measured
+from nestwise.costs.size import megabytes
+
+ROWS = (10_000, 100_000, 1_000_000, 10_000_000)
 ROWS_A_GROUP = 100
 SEED = 20260103
 WORKERS = (1, 2)
 REFITS, BATCH = 2000, 500
-LIMIT = 3600.0
+LIMIT = 7200.0
 FORMULA = "y ~ x + z + (x | g)"
-STEPS = ("read", "validate", "prepare", "growth.lmm", "growth.pymc")
+STEPS = (
+    "read", "validate", "prepare", "design", "fit.lmm", "fit.pymc", "tables", "missing", "diagnose",
+    "compare", "sensitivity", "figures", "report",
+)  # fmt: skip
 STUDY = f"""\
 title: Rows
 data: {{source: rows.csv}}
@@ -58,13 +72,15 @@ def replicate(file: Path, batch: str, target: Path) -> None:
     from nestwise.design.build import build_design
     from nestwise.fit.bootstrap import replicate as refits
     from nestwise.fit.state import solve_lmm
+    from nestwise.progress import peak_memory
 
     pieces = numbers(batch)
     design = build_design(load_dataset(file), "growth", Model(formula=FORMULA, engines=("lmm",)))
     state = solve_lmm(design)
     draws = refits(design, state, SEED, pieces.start - 1, pieces.stop - 1)  # sets are counted from 0
     told = {"beta": draws.beta.tolist(), "sigma": draws.sigma.tolist(), "seconds": draws.seconds}
-    target.write_text(json.dumps(told | {"converged": int(draws.converged.sum())}))
+    told |= {"converged": int(draws.converged.sum()), "peak": peak_memory()}
+    target.write_text(json.dumps(told))
 
 
 def fold(target: Path, parts: Sequence[Path]) -> None:
@@ -81,6 +97,7 @@ def fold(target: Path, parts: Sequence[Path]) -> None:
                 "mean": beta.mean(axis=0).tolist(),
                 "sd": beta.std(axis=0, ddof=1).tolist(),
                 "seconds": sum(part["seconds"] for part in told),
+                "peak": max(part["peak"] for part in told),
             }
         )
     )
@@ -95,51 +112,67 @@ def snakemake(place: Path, workers: int, *arguments: str) -> float:
     return done.wall
 
 
-def study(place: Path, workers: int) -> tuple[float, dict[str, tuple[float, float]]]:
-    """Seconds of the whole run; seconds and peak (MB) of each step."""
-    from nestwise.costs.plan import read_benchmark
-
+def study(place: Path, workers: int) -> dict[str, Any]:
+    """Seconds from the csv file to the fits and to the report; seconds and peak (MB) of each step."""
     shutil.rmtree(place / "results", ignore_errors=True)
     (place / "rows.yaml").write_text(STUDY)
     (place / "config.yaml").write_text("studies: [rows.yaml]\nseed: 1\n")
     files = ["--snakefile", str(ROOT / "Snakefile"), "--configfile", str(place / "config.yaml")]
     targets = [f"results/rows/fits/growth.{engine}" for engine in ("lmm", "pymc")]
-    wall, found = snakemake(place, workers, *files, "--", *targets), {}
-    for step in STEPS:
-        cost = read_benchmark(str(place / f"results/rows/benchmarks/{step}.tsv"), 1.0)
-        found[step] = (cost.seconds, cost.memory) if cost else (math.nan, math.nan)
-    return wall, found
+    fits = snakemake(place, workers, *files, "--", *targets)
+    rest = snakemake(place, workers, *files)
+    results = place / "results" / "rows"
+    costs = {step: [cost.seconds, cost.memory] for step, cost in measured(place / "rows.csv", results)}
+    return {"fits": fits, "report": fits + rest, "steps": costs}
 
 
-def slope(sizes: Sequence[float], values: Sequence[float]) -> str:
+def slope(sizes: Sequence[int], values: Sequence[float | None]) -> str:
     """Slope of the least-squares line on log-log axes: 1 grows with the data, 0 does not."""
-    pairs = [(math.log(s), math.log(v)) for s, v in zip(sizes, values, strict=True) if v > 0]
+    pairs = [(math.log(s), math.log(v)) for s, v in zip(sizes, values, strict=True) if v]
     if len(pairs) < 2:
-        return ""
+        return "–"
     x, y = (sum(column) / len(pairs) for column in zip(*pairs, strict=True))
     top = sum((a - x) * (b - y) for a, b in pairs)
     return f"{top / sum((a - x) ** 2 for a, _ in pairs):.2f}"
 
 
-def growth(
-    sizes: Sequence[int], runs: Mapping[tuple[int, int], tuple[float, dict[str, tuple[float, float]]]]
-) -> str:
-    """Steps by size, with the slopes; the whole run by workers."""
-    head = ("Step", *(f"{rows:,} rows" for rows in sizes), "Slope")
-    lines = []
-    for step in STEPS:
-        for at, unit in enumerate(("seconds", "peak, MB")):
-            values = [runs[rows, WORKERS[0]][1][step][at] for rows in sizes]
-            shown = [seconds(value) if at == 0 else f"{value:,.0f}" for value in values]
-            lines.append([f"{step}, {unit}", *shown, slope(sizes, values)])
+def growth(found: Sequence[Mapping[str, Any]]) -> str:
+    """Seconds by size, then peaks, with slopes; whole runs and refits by workers. A dash: not measured."""
+    sizes = sorted({run["rows"] for run in found})
+    runs = {(run["kind"], run["rows"], run["workers"]): run for run in found}
+
+    def line(name: str, kind: str, workers: int, *keys: str | int) -> list[str]:
+        values = []
+        for rows in sizes:
+            value: Any = runs.get((kind, rows, workers))
+            for key in keys:
+                value = value[key] if value is not None else None
+            values.append(value)
+        return [name, *map(peak if "peak" in keys or 1 in keys else seconds, values), slope(sizes, values)]
+
+    def lines(at: int) -> list[list[str]]:
+        return [line(step, "study", WORKERS[0], "steps", step, at) for step in STEPS]
+
+    times = lines(0)
     for workers in WORKERS:
-        values = [runs[rows, workers][0] for rows in sizes]
-        name = f"the whole run, {workers} worker{'s' if workers > 1 else ''}, seconds"
-        lines.append([name, *map(seconds, values), slope(sizes, values)])
-    return table(head, lines, "l" + "r" * (len(sizes) + 1))
+        with_them = f", {workers} worker{'s' if workers > 1 else ''}"
+        times.append(line(f"csv file to both fits{with_them}", "study", workers, "fits"))
+        times.append(line(f"csv file to report{with_them}", "study", workers, "report"))
+        times.append(line(f"{REFITS:,} refits{with_them}", "refits", workers, "wall"))
+    peaks = [*lines(1), line(f"{BATCH} refits", "refits", WORKERS[-1], "peak")]
+    columns = (*(f"{rows:,} rows" for rows in sizes), "Slope")
+    align = "l" + "r" * len(columns)
+    return "\n\n".join(
+        table((head, *columns), body, align) for head, body in (("Seconds", times), ("Peak, MB", peaks))
+    )
 
 
-def bootstrap(place: Path, workers: int) -> tuple[float, dict]:
+def peak(value: float | None) -> str:
+    """Megabytes; a dash for what was not measured."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def bootstrap(place: Path, workers: int) -> dict[str, Any]:
     """Seconds of 2,000 refits in batches, and what they gave."""
     for old in ("batches", "bootstrap.json"):
         path = place / old
@@ -148,35 +181,58 @@ def bootstrap(place: Path, workers: int) -> tuple[float, dict]:
     settings += [f"refits={REFITS}", f"batch={BATCH}"]
     file = ["--snakefile", str(Path(__file__).with_name("bootstrap.smk"))]
     wall = snakemake(place, workers, *file, "--config", *settings)
-    return wall, json.loads((place / "bootstrap.json").read_text())
+    return {"wall": wall} | json.loads((place / "bootstrap.json").read_text())
 
 
-def main(sizes: Sequence[int]) -> None:
-    """Both tables."""
-    runs, refits = {}, {}
+def measure(file: Path, sizes: Sequence[int], crews: Sequence[int] = WORKERS) -> None:
+    """Add a line of JSON for each size, number of workers and kind of work, as soon as it is known."""
     with tempfile.TemporaryDirectory() as folder:
         for rows in sizes:
             place = Path(folder) / str(rows)
             place.mkdir()
             simulate(place / "rows.csv", rows)
             if rows == sizes[0]:
-                study(place, WORKERS[0])  # what is compiled once and kept is not measured
-            for workers in WORKERS:
-                print(f"{rows:,} rows, {workers} workers", file=sys.stderr)
-                runs[rows, workers] = study(place, workers)
-            if rows == sizes[-1]:
-                refits = {workers: bootstrap(place, workers) for workers in WORKERS}
-            (place / "rows.csv").unlink()
-    print("\n".join([f"## From a csv file to two fits, by size: `{FORMULA}`", "", growth(sizes, runs), ""]))
-    same = len({json.dumps([told["mean"], told["sd"]]) for _, told in refits.values()}) == 1
-    lines = [
-        [str(workers), seconds(wall), seconds(told["seconds"]), str(told["converged"])]
-        for workers, (wall, told) in refits.items()
-    ]
-    head = ("Workers", "Seconds, fits of each batch included", "Seconds of refitting", "Converged")
-    title = f"## {REFITS:,} refits of {sizes[-1]:,} rows, in batches of {BATCH}"
-    told = "The numbers are the same, whatever the workers." if same else "THE NUMBERS DIFFER."
-    print("\n".join([title, "", table(head, lines, "rrrr"), "", told]))
+                study(place, 1)  # what is compiled once and kept is not measured
+            for workers in crews:
+                for kind, work in (("study", study), ("refits", bootstrap)):
+                    told = {"kind": kind, "rows": rows, "mb": megabytes(place / "rows.csv")}
+                    told |= {"workers": workers, **work(place, workers), "load": os.getloadavg()[2]}
+                    with file.open("a") as lines:
+                        lines.write(json.dumps(told) + "\n")
+            shutil.rmtree(place)
+
+
+def tables(file: Path) -> None:
+    """The section, and whether the refits are the same whatever the workers."""
+    found = [json.loads(line) for line in file.read_text().splitlines()]
+    refits = [run for run in found if run["kind"] == "refits"]
+    draws: dict[int, set[str]] = {}
+    for run in refits:
+        draws.setdefault(run["rows"], set()).add(json.dumps([run["mean"], run["sd"]]))
+    told = "are the same" if all(len(each) == 1 for each in draws.values()) else "DIFFER"
+    converged, loads = min(run["converged"] for run in refits), [run["load"] for run in found]
+    print(f"## From a csv file to a report, and {REFITS:,} refits, by size: `{FORMULA}`\n")
+    print(growth(found))
+    print(
+        f"\nThe load of the machine, averaged over a quarter of an hour, was {min(loads):.1f} to "
+        f"{max(loads):.1f}. The refits come in batches of {BATCH}, each with a fit of its own first; at "
+        f"least {converged:,} of {REFITS:,} converged. Their numbers {told}, whatever the workers."
+    )
+
+
+def costs(file: Path) -> None:
+    """Add the steps of the study with one worker to the table by which plans are made."""
+    found = [json.loads(line) for line in file.read_text().splitlines()]
+    runs = [run for run in found if run["kind"] == "study" and run["workers"] == WORKERS[0]]
+    add([(step, Measured(run["mb"], *cost)) for run in runs for step, cost in run["steps"].items()])
+
+
+def main(sizes: Sequence[int]) -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "scale.jsonl"
+        measure(file, sizes)
+        tables(file)
 
 
 if __name__ == "__main__":
@@ -185,5 +241,11 @@ if __name__ == "__main__":
             replicate(Path(file), batch, Path(target))
         case ["fold", target, *parts]:
             fold(Path(target), [Path(part) for part in parts])
+        case ["measure", file, workers, *sizes]:
+            measure(Path(file), [int(rows) for rows in sizes], [int(crew) for crew in workers.split(",")])
+        case ["tables", file]:
+            tables(Path(file))
+        case ["costs", file]:
+            costs(Path(file))
         case sizes:
             main([int(rows) for rows in sizes] or ROWS)
