@@ -3,8 +3,8 @@
 `scale.py ROWS...` simulates that many rows in a hundredth as many groups, and takes each size by the workflow
 from a csv file through reading, validation and preparation to `lmm`, `pymc` and a report, with one worker and
 with two. Then a parametric bootstrap of 2,000 refits is spread over the workers in four batches
-(`bootstrap.smk`). Seconds are those that Snakemake measures of each job, peaks those that the process tells at
-its end.
+(`bootstrap.smk`). Seconds are those that Snakemake measures of each job, peaks those that the process tells
+at its end.
 
 `scale.py measure FILE 1,2 ROWS...` adds what one worker and two take to FILE, and `scale.py tables FILE`
 prints it: for sizes that are measured at different times. `scale.py costs FILE` adds it to the costs that
