@@ -1,8 +1,8 @@
 """What each step took, by the size of the data: the table by which `workflow/plan.py` tells costs.
 
-`python benchmarks/costs.py DATA=RESULTS...` reads `RESULTS/benchmarks/*.tsv` of finished studies, where
-DATA is the file of the study, and puts them into `src/nestwise/costs/measured.tsv`, in the place of what was
-measured there at the same size. Studies below 0.1 MB count as one: their jobs take what starting takes.
+`python benchmarks/costs.py DATA=RESULTS...` reads the logs of finished studies, where DATA is the file of the
+study, and puts what they tell into `src/nestwise/costs/measured.tsv`, in the place of what was measured there
+at the same size. Studies below 0.1 MB count as one: their jobs take what starting takes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from statistics import median
 
 from machine import ROOT
 
-from nestwise.costs.plan import MEASURED, Measured, read_benchmark, read_measured, step_name
+from nestwise.costs.plan import MEASURED, Measured, log_of, read_measured, step_name
 from nestwise.costs.size import megabytes
+from nestwise.progress import read_cost
 
 SMALL = 0.1
 """MB of data below which jobs take what starting takes."""
@@ -36,10 +37,11 @@ def step_of(benchmark: Path) -> str:
 
 
 def measured(data: Path, results: Path) -> list[tuple[str, Measured]]:
-    """Steps of one study and what they took."""
+    """Steps of one study and what they took: seconds of CPU, which other work hardly changes."""
     size = max(megabytes(data), SMALL)
     files = sorted((results / "benchmarks").glob("*.tsv"))
-    return [(step_of(file), cost) for file in files if (cost := read_benchmark(str(file), size))]
+    told = [(step_of(file), read_cost(log_of(file))) for file in files]
+    return [(step, Measured(size, *cost)) for step, cost in told if cost]
 
 
 def add(found: Iterable[tuple[str, Measured]]) -> None:

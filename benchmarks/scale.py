@@ -3,8 +3,8 @@
 `scale.py ROWS...` simulates that many rows in a hundredth as many groups, and takes each size by the workflow
 from a csv file through reading, validation and preparation to `lmm`, `pymc` and a report, with one worker and
 with two. Then a parametric bootstrap of 2,000 refits is spread over the workers in four batches
-(`bootstrap.smk`). Seconds are those that Snakemake measures of each job, peaks those that the process tells
-at its end.
+(`bootstrap.smk`). Seconds of CPU and peaks of memory are what each step writes at the end of its log: other
+work on the machine hardly changes them.
 
 `scale.py measure FILE 1,2 ROWS...` adds what one worker and two take to FILE, and `scale.py tables FILE`
 prints it: for sizes that are measured at different times. `scale.py costs FILE` adds it to the costs that
@@ -113,7 +113,7 @@ def snakemake(place: Path, workers: int, *arguments: str) -> float:
 
 
 def study(place: Path, workers: int) -> dict[str, Any]:
-    """Seconds from the csv file to the fits and to the report; seconds and peak (MB) of each step."""
+    """Seconds from the csv file to the fits and to the report; CPU seconds and peak (MB) of each step."""
     shutil.rmtree(place / "results", ignore_errors=True)
     (place / "rows.yaml").write_text(STUDY)
     (place / "config.yaml").write_text("studies: [rows.yaml]\nseed: 1\n")
@@ -137,7 +137,7 @@ def slope(sizes: Sequence[int], values: Sequence[float | None]) -> str:
 
 
 def growth(found: Sequence[Mapping[str, Any]]) -> str:
-    """Seconds by size, then peaks, with slopes; whole runs and refits by workers. A dash: not measured."""
+    """Steps by size with slopes, then whole runs and refits by workers, then peaks. A dash: not measured."""
     sizes = sorted({run["rows"] for run in found})
     runs = {(run["kind"], run["rows"], run["workers"]): run for run in found}
 
@@ -153,7 +153,7 @@ def growth(found: Sequence[Mapping[str, Any]]) -> str:
     def lines(at: int) -> list[list[str]]:
         return [line(step, "study", WORKERS[0], "steps", step, at) for step in STEPS]
 
-    times = lines(0)
+    times = []
     for workers in WORKERS:
         with_them = f", {workers} worker{'s' if workers > 1 else ''}"
         times.append(line(f"csv file to both fits{with_them}", "study", workers, "fits"))
@@ -161,10 +161,8 @@ def growth(found: Sequence[Mapping[str, Any]]) -> str:
         times.append(line(f"{REFITS:,} refits{with_them}", "refits", workers, "wall"))
     peaks = [*lines(1), line(f"{BATCH} refits", "refits", WORKERS[-1], "peak")]
     columns = (*(f"{rows:,} rows" for rows in sizes), "Slope")
-    align = "l" + "r" * len(columns)
-    return "\n\n".join(
-        table((head, *columns), body, align) for head, body in (("Seconds", times), ("Peak, MB", peaks))
-    )
+    parts = (("Seconds of CPU", lines(0)), ("Seconds by the clock", times), ("Peak of memory, MB", peaks))
+    return "\n\n".join(table((head, *columns), body, "l" + "r" * len(columns)) for head, body in parts)
 
 
 def peak(value: float | None) -> str:

@@ -20,8 +20,8 @@ from nestwise.storage import alive
 def step(log_file: str | os.PathLike[str]) -> Iterator[None]:
     """Run a step of the workflow: progress to terminal and log, errors as sentences.
 
-    The last line of the log says what the step took. Snakemake looks at the memory of a job every half
-    minute only once it has run for a quarter of a minute, and misses peaks.
+    The last line of the log says what the step took (`read_cost`). Snakemake's own benchmark looks at a job
+    now and then, after a quarter of a minute every half minute only, and misses peaks.
 
     Parameters
     ----------
@@ -58,9 +58,8 @@ def step(log_file: str | os.PathLike[str]) -> Iterator[None]:
         sys.exit(1)
     finally:
         logger.removeHandler(terminal)
-        peak = peak_memory()
-        most = "" if peak is None else f", {peak:.0f} MB of memory at most"
-        logger.info("ended after %.1f s%s", time.perf_counter() - began, most)
+        taken = time.perf_counter() - began, time.process_time(), peak_memory() or 0.0
+        logger.info("ended after %.1f s, with %.1f s of CPU and %.0f MB of memory at most", *taken)
         logger.removeHandler(book)
         book.close()
 
@@ -75,12 +74,23 @@ def peak_memory() -> float | None:
     return int(found[1]) * 1024 / 1e6 if found else None
 
 
-def read_peak(log_file: str | os.PathLike[str]) -> float | None:
-    """Megabytes that the step of a log held at most, as `step` has written it; `None` if it has not."""
+def read_cost(log_file: str | os.PathLike[str]) -> tuple[float, float] | None:
+    """Seconds of CPU, all threads and the imports included, and megabytes at the peak of a finished step.
+
+    Parameters
+    ----------
+    log_file : path-like
+        As `step` has left it.
+
+    Returns
+    -------
+    tuple of float or None
+        `None` where the log does not tell; 0 megabytes where the system did not.
+    """
     path = Path(log_file)
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    found = re.findall(r"ended after [\d.]+ s, (\d+) MB of memory at most$", text, re.MULTILINE)
-    return float(found[-1]) if found else None
+    found = re.findall(r"with ([\d.]+) s of CPU and (\d+) MB of memory at most$", text, re.MULTILINE)
+    return (float(found[-1][0]), float(found[-1][1])) if found else None
 
 
 def _follow_run(run: str | None) -> None:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from nestwise.progress import read_peak
+from nestwise.progress import read_cost
 
 STEP = """
 import logging, sys, warnings
@@ -47,5 +47,7 @@ def test_a_log_ends_with_the_memory_of_its_step(tmp_path):
         [sys.executable, "-c", work, str(log)], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert 200 < read_peak(log) < 400
-    assert read_peak(tmp_path / "none.log") is None
+    seconds, megabytes = read_cost(log)
+    assert 0 < seconds < 30
+    assert 200 < megabytes < 400
+    assert read_cost(tmp_path / "none.log") is None

@@ -47,7 +47,7 @@ rule diagnose:
         "../../envs/nestwise.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000, 10),
+        mem_mb=memory(1000, 25),
         runtime=runtime(10, 0.2),
     params:
         section=section("diagnose"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from nestwise.progress import read_peak
+from nestwise.progress import read_cost
 
 MEASURED = Path(__file__).with_name("measured.tsv")
 """What the steps took in the runs that `benchmarks/` describes: step, MB of data, seconds, MB of memory."""
@@ -128,8 +128,13 @@ def read_benchmark(file: str, size: float) -> Measured | None:
         memory = max(float(row[head.index("max_rss")]) for row in rows)
     except (ValueError, IndexError):  # a run too short to be measured leaves NA or -
         return None
-    peak = read_peak(path.parent.parent / "logs" / f"{path.stem}.log")
-    return Measured(size, seconds, max(memory, peak or 0.0))
+    told = read_cost(log_of(path))
+    return Measured(size, seconds, max(memory, told[1] if told else 0.0))
+
+
+def log_of(benchmark: Path) -> Path:
+    """The log of the job that left a benchmark file."""
+    return benchmark.parent.parent / "logs" / f"{benchmark.stem}.log"
 
 
 def expected(size: float, known: Sequence[Measured]) -> Measured:

@@ -66,7 +66,7 @@ def test_the_log_knows_a_peak_that_snakemake_did_not_see(tmp_path):
     file = tmp_path / "benchmarks" / "m.lmm.tsv"
     file.write_text("s\tmax_rss\n70.5\t321.0\n")
     (tmp_path / "logs" / "m.lmm.log").write_text(
-        "INFO nestwise: ended after 70.1 s, 4321 MB of memory at most\n"
+        "INFO nestwise: ended after 70.1 s, with 60.2 s of CPU and 4321 MB of memory at most\n"
     )
     assert read_benchmark(str(file), 1.0) == Measured(1.0, 70.5, 4321.0)
 
