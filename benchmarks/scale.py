@@ -30,6 +30,7 @@ from nestwise.costs.plan import Measured
 from nestwise.costs.size import megabytes
 
 ROWS = (10_000, 100_000, 1_000_000, 10_000_000)
+FEWEST = 1000
 ROWS_A_GROUP = 100
 SEED = 20260103
 WORKERS = (1, 2)
@@ -185,12 +186,12 @@ def bootstrap(place: Path, workers: int) -> dict[str, Any]:
 def measure(file: Path, sizes: Sequence[int], crews: Sequence[int] = WORKERS) -> None:
     """Add a line of JSON for each size, number of workers and kind of work, as soon as it is known."""
     with tempfile.TemporaryDirectory() as folder:
+        simulate(Path(folder) / "rows.csv", FEWEST)
+        study(Path(folder), 1)  # what is compiled once and kept is not measured
         for rows in sizes:
             place = Path(folder) / str(rows)
             place.mkdir()
             simulate(place / "rows.csv", rows)
-            if rows == sizes[0]:
-                study(place, 1)  # what is compiled once and kept is not measured
             for workers in crews:
                 for kind, work in (("study", study), ("refits", bootstrap)):
                     told = {"kind": kind, "rows": rows, "mb": megabytes(place / "rows.csv")}
