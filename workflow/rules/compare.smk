@@ -22,7 +22,7 @@ rule tables:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
-        runtime=runtime(10, 0.1),
+        runtime=runtime(5, 0.1),
     params:
         section=section("tables"),
         code=fingerprint("nestwise.tables"),
@@ -48,7 +48,7 @@ rule diagnose:
     threads: 1
     resources:
         mem_mb=memory(1000, 25),
-        runtime=runtime(10, 0.2),
+        runtime=runtime(5, 0.2),
     params:
         section=section("diagnose"),
         code=fingerprint("nestwise.diagnose.saved"),
@@ -74,7 +74,7 @@ rule compare:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
-        runtime=runtime(10, 0.2),
+        runtime=runtime(5, 0.2),
     params:
         section=section("compare"),
         code=fingerprint("nestwise.compare.saved"),

@@ -15,7 +15,7 @@ rule fit:
     threads: 1
     resources:
         mem_mb=memory(2000, 40),
-        runtime=runtime(20, 1),
+        runtime=runtime(10, 1),
     params:
         section=section("fit", "model", "engine", "seed"),
         code=lambda wildcards: ENGINE_CODE.get(wildcards.engine, "none"),

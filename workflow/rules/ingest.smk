@@ -15,7 +15,7 @@ rule read:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
-        runtime=runtime(10, 0.1),
+        runtime=runtime(5, 0.1),
     params:
         section=section("read"),
         code=fingerprint("nestwise.data.read"),
@@ -40,7 +40,7 @@ rule validate:
     threads: 1
     resources:
         mem_mb=memory(1500, 20),
-        runtime=runtime(10, 0.2),
+        runtime=runtime(5, 0.2),
     params:
         section=section("validate"),
         code=fingerprint("nestwise.data.contract"),
@@ -66,7 +66,7 @@ rule prepare:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
-        runtime=runtime(10, 0.1),
+        runtime=runtime(5, 0.1),
     params:
         section=section("prepare"),
         code=fingerprint("nestwise.data.prepare"),

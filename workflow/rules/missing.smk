@@ -15,7 +15,7 @@ rule missing:
     threads: 1
     resources:
         mem_mb=memory(1500, 20),
-        runtime=runtime(10, 0.2),
+        runtime=runtime(5, 0.2),
     params:
         section=section("missing"),
         code=fingerprint("nestwise.missing.saved"),
@@ -64,7 +64,7 @@ rule treat:
     threads: 1
     resources:
         mem_mb=memory(2000, 60),
-        runtime=runtime(30, 5),
+        runtime=runtime(10, 5),
     params:
         section=section("treat", "model", "engine", "treatment", "seed"),
         code=lambda wildcards: TREATMENT_CODE.get(wildcards.engine, "none"),
@@ -102,7 +102,7 @@ rule sensitivity:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
-        runtime=runtime(10, 0.1),
+        runtime=runtime(5, 0.1),
     params:
         section=section("tables"),
         code=fingerprint("nestwise.compare.strategies"),
