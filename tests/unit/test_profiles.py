@@ -15,6 +15,15 @@ RULES = {
     for path in Path("workflow/rules").glob("*.smk")
     for name in re.findall(r"^(?:rule|use rule \w+ as) (\w+)", path.read_text(), re.MULTILINE)
 }
+MINUTES = {
+    name: int(minutes)
+    for path in Path("workflow/rules").glob("*.smk")
+    for name, minutes in re.findall(
+        r"^(?:rule|use rule \w+ as) (\w+)\b.*?runtime=runtime\((\d+),",
+        path.read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+}
 LONG = {"sample", "sample_treated", "draw"}  # imputing with the model of the study may take hours
 
 
@@ -27,6 +36,18 @@ def test_short_jobs_travel_together_and_sampling_alone(profile):
     assert profile["resources"] == ["lane=1"]
     assert profile["set-resource-scopes"] == ["lane=local"]
     assert profile["default-resources"]["lane"] == 1
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_a_group_of_small_jobs_fits_a_partition_of_two_hours(profile):
+    """A group asks for the minutes of all its jobs; SLURM never starts what asks for more than there is."""
+    components = {name: int(n) for name, n in (entry.split("=") for entry in profile["group-components"])}
+    asked = dict.fromkeys(components, 0)
+    for rule, group in (entry.split("=") for entry in profile["groups"]):
+        designs = 8 if rule == "design" else 1
+        asked[group] = asked.get(group, 0) + MINUTES[rule] * components.get(group, designs)
+    assert set(MINUTES) == RULES
+    assert max(asked.values()) <= 120
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
