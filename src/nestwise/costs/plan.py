@@ -13,6 +13,9 @@ from nestwise.progress import read_cost
 MEASURED = Path(__file__).with_name("measured.tsv")
 """What the steps took in the runs that `benchmarks/` describes: step, MB of data, seconds, MB of memory."""
 
+REACH = 10.0
+"""Costs are told up to so many times the largest data that were measured: small data show only starting."""
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -181,11 +184,16 @@ def rows(jobs: Sequence[Planned], shipped: Mapping[str, Sequence[Measured]]) -> 
     return [_row(*names, members, shipped) for names, members in ordered]
 
 
+def _within_reach(size: float, known: Sequence[Measured]) -> bool:
+    return size <= REACH * max((one.size for one in known), default=0.0)
+
+
 def _row(study: str, step: str, jobs: Sequence[Planned], shipped: Mapping[str, Sequence[Measured]]) -> Row:
     earlier = [read_benchmark(job.benchmark, job.size) for job in jobs]
     known = shipped.get(step, ())
     costs = [
-        own or (expected(job.size, known) if known else None) for job, own in zip(jobs, earlier, strict=True)
+        own or (expected(job.size, known) if _within_reach(job.size, known) else None)
+        for job, own in zip(jobs, earlier, strict=True)
     ]
     told = [cost for cost in costs if cost is not None]
     complete = len(told) == len(jobs)

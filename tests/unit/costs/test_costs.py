@@ -71,6 +71,13 @@ def test_the_log_knows_a_peak_that_snakemake_did_not_see(tmp_path):
     assert read_benchmark(str(file), 1.0) == Measured(1.0, 70.5, 4321.0)
 
 
+def test_far_beyond_what_was_measured_costs_are_not_known():
+    (near,) = rows([job(size=1000.0)], {"fit.lmm": POINTS})
+    (far,) = rows([job(size=1001.0)], {"fit.lmm": POINTS})
+    assert (near.seconds, near.basis) == (pytest.approx(400.0), "benchmarks")
+    assert (far.seconds, far.memory, far.basis) == (None, None, "limits only")
+
+
 @pytest.mark.parametrize("text", ["", "s\tmax_rss\n", "s\tmax_rss\nNA\tNA\n", "x\ty\n1\t2\n"])
 def test_a_benchmark_without_numbers_is_no_measurement(tmp_path, text):
     file = tmp_path / "b.tsv"
