@@ -149,7 +149,8 @@ def growth(found: Sequence[Mapping[str, Any]]) -> str:
             for key in keys:
                 value = value[key] if value is not None else None
             values.append(value)
-        return [name, *map(peak if "peak" in keys or 1 in keys else seconds, values), slope(sizes, values)]
+        shown = map(peak if "peak" in keys or 1 in keys else seconds, values)
+        return [name, *shown, slope(sizes, values), slope(sizes[-2:], values[-2:])]
 
     def lines(at: int) -> list[list[str]]:
         return [line(step, "study", WORKERS[0], "steps", step, at) for step in STEPS]
@@ -161,7 +162,7 @@ def growth(found: Sequence[Mapping[str, Any]]) -> str:
         times.append(line(f"csv file to report{with_them}", "study", workers, "report"))
         times.append(line(f"{REFITS:,} refits{with_them}", "refits", workers, "wall"))
     peaks = [*lines(1), line(f"{BATCH} refits", "refits", WORKERS[-1], "peak")]
-    columns = (*(f"{rows:,} rows" for rows in sizes), "Slope")
+    columns = (*(f"{rows:,} rows" for rows in sizes), "Slope", "Slope at the end")
     parts = (("Seconds of CPU", lines(0)), ("Seconds by the clock", times), ("Peak of memory, MB", peaks))
     return "\n\n".join(table((head, *columns), body, "l" + "r" * len(columns)) for head, body in parts)
 
@@ -212,6 +213,10 @@ def tables(file: Path) -> None:
     converged, loads = min(run["converged"] for run in refits), [run["load"] for run in found]
     print(f"## From a csv file to a report, and {REFITS:,} refits, by size: `{FORMULA}`\n")
     print(growth(found))
+    print(
+        "\nSlopes are those of straight lines on log-log axes, through all sizes and through the last two: 1 "
+        "grows with the data, 0 does not. What starting takes hides the growth of small data."
+    )
     print(
         f"\nThe load of the machine, averaged over a quarter of an hour, was {min(loads):.1f} to "
         f"{max(loads):.1f}. The refits come in batches of {BATCH}, each with a fit of its own first; at "
