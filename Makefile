@@ -8,7 +8,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: run test test-slow lint format bench env env-dev pins schemas clean
+.PHONY: run plan test test-slow test-cluster lint format bench env env-dev pins schemas clean
 .DELETE_ON_ERROR:
 
 # Matrices here are small: threads of the linear algebra only wait for one another.
@@ -18,11 +18,19 @@ run: env
 	$(BIN)/snakemake --cores $(CORES) --keep-going --rerun-incomplete --quiet host
 	@for report in results/*/report.html; do echo "Report: $$report"; done
 
+# What a run would do and cost: `make plan ARGS="--configfile mine.yaml"`.
+plan: env
+	@$(BIN)/python workflow/plan.py $(ARGS)
+
 test: env-dev lint
-	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow"
+	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow and not cluster"
 
 test-slow: env-dev
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not cluster"
+
+# An hour: everything that goes wrong on a cluster, on a SLURM of our own. Takes root and Debian's slurm-wlm.
+test-cluster: env-dev
+	$(BIN)/pytest -m cluster -rs tests/cluster
 
 lint: env-dev
 	$(BIN)/ruff check .
@@ -72,7 +80,7 @@ pins: | $(filter .tools/bin/uv,$(UV))
 	for set in requirements requirements-dev; do \
 	  $(UV) pip compile --quiet --no-header --no-annotate \
 	    --upgrade envs/$$set.in --output-file envs/$$set.txt; done
-	$(BIN)/python -m nestwise.environment envs/requirements.txt envs/nestwise.yaml
+	$(BIN)/python -m nestwise.environment envs/requirements.txt envs
 
 schemas: env
 	$(BIN)/python -m nestwise.config.schema workflow/schemas

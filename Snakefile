@@ -10,8 +10,10 @@ configfile: "config/config.yaml"
 report: "workflow/report/workflow.rst"
 
 
+include: "workflow/rules/cluster.smk"
 include: "workflow/rules/restart.smk"
 include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
 
 
 pathvars:

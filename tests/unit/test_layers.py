@@ -7,10 +7,10 @@ import pytest
 
 SOURCE = Path("src/nestwise")
 LAYERS = (
-    {"arrays", "errors", "names", "numbers", "storage", "seeds", "environment", "vocabulary"},
+    {"arrays", "errors", "slurm", "names", "numbers", "storage", "seeds", "environment", "vocabulary"},
     {"missing_vocabulary"},
     {"results", "provenance", "progress", "formula"},
-    {"config", "tables"},
+    {"config", "tables", "costs"},
     {"data"},
     {"design"},
     {"likelihood"},

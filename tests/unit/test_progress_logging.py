@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+from nestwise.progress import read_cost
+
 STEP = """
 import logging, sys, warnings
 from nestwise.progress import step
@@ -33,3 +37,17 @@ def test_only_our_lines_reach_the_terminal_and_no_noise_the_log(tmp_path):
     assert "warning of a library" in text
     assert "a warning by Python" in text
     assert "noise" not in text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")
+def test_a_log_ends_with_the_memory_of_its_step(tmp_path):
+    log = tmp_path / "step.log"
+    work = "import sys; from nestwise.progress import step\nwith step(sys.argv[1]): len(b'x' * 200_000_000)"
+    done = subprocess.run(
+        [sys.executable, "-c", work, str(log)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    seconds, megabytes = read_cost(log)
+    assert 0 < seconds < 30
+    assert 200 < megabytes < 400
+    assert read_cost(tmp_path / "none.log") is None

@@ -131,3 +131,19 @@ def test_snakemake_makes_its_own_report(copied_run):
     done = copied_run.snakemake("--report", "account.html")
     assert done.returncode == 0, done.stdout
     assert (copied_run.folder / "account.html").stat().st_size > 10_000
+
+
+def test_locks_of_another_machine_are_left_alone(workspace):
+    """Where a network's disk knows no locks of the system, a run of another machine may be alive."""
+    state, target = workspace.folder / ".snakemake", "results/clinics/data/typed.parquet"
+    lock = state / "locks" / "0.output.lock"
+    lock.parent.mkdir(parents=True)
+    lock.write_text(f"{target}\n")
+    (state / "alive").write_text("elsewhere")
+    done = workspace.snakemake("--cores", "1", target)
+    assert done.returncode != 0
+    assert "the last run of this folder was on elsewhere" in done.stdout
+    assert lock.exists()
+    assert workspace.snakemake("--cores", "1", "--unlock").returncode == 0
+    done = workspace.snakemake("--cores", "1", target)
+    assert done.returncode == 0, done.stdout

@@ -1,6 +1,7 @@
 # What the rules have in common: functions only. Study files are read and checked here, before any
 # job starts, so that a mistake in one of them costs a second and is said in a sentence.
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -11,15 +12,6 @@ from nestwise.data.source import locate_all, locate_relations
 from nestwise.engines import ENGINES
 from nestwise.errors import NestwiseError
 from nestwise.provenance import fingerprint
-
-# One thread a job: the numerical libraries would otherwise take every core in every job.
-for _name in (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "POLARS_MAX_THREADS",
-):
-    os.environ.setdefault(_name, "1")
 
 
 def lasting(path):
@@ -106,11 +98,6 @@ def stacked(wildcards):
     """Tables in which every fit of a study is stacked."""
     names = ("estimates", "fits", "groups", "tests", "means", "influence", "profiles")
     return [f"{RUN.results}/{wildcards.study}/{name}.parquet" for name in names]
-
-
-def memory(floor, factor):
-    """Megabytes for a job: `factor` times its input, more at each attempt, at least `floor`."""
-    return lambda wildcards, input, attempt: attempt * max(floor, int(factor * input.size_mb))
 
 
 def finished():

@@ -22,6 +22,7 @@ rule tables:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
+        runtime=runtime(5, 0.1),
     params:
         section=section("tables"),
         code=fingerprint("nestwise.tables"),
@@ -46,7 +47,8 @@ rule diagnose:
         "../../envs/nestwise.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000, 10),
+        mem_mb=memory(1000, 25),
+        runtime=runtime(5, 0.2),
     params:
         section=section("diagnose"),
         code=fingerprint("nestwise.diagnose.saved"),
@@ -72,6 +74,7 @@ rule compare:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
+        runtime=runtime(5, 0.2),
     params:
         section=section("compare"),
         code=fingerprint("nestwise.compare.saved"),

@@ -15,6 +15,7 @@ rule design:
     threads: 1
     resources:
         mem_mb=memory(1000, 20),
+        runtime=runtime(5, 0.1),
     params:
         section=section("design", "model"),
         code=fingerprint("nestwise.design.build"),

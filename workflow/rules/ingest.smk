@@ -15,6 +15,7 @@ rule read:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
+        runtime=runtime(5, 0.1),
     params:
         section=section("read"),
         code=fingerprint("nestwise.data.read"),
@@ -39,6 +40,7 @@ rule validate:
     threads: 1
     resources:
         mem_mb=memory(1500, 20),
+        runtime=runtime(5, 0.2),
     params:
         section=section("validate"),
         code=fingerprint("nestwise.data.contract"),
@@ -64,6 +66,7 @@ rule prepare:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
+        runtime=runtime(5, 0.1),
     params:
         section=section("prepare"),
         code=fingerprint("nestwise.data.prepare"),

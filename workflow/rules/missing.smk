@@ -15,6 +15,7 @@ rule missing:
     threads: 1
     resources:
         mem_mb=memory(1500, 20),
+        runtime=runtime(5, 0.2),
     params:
         section=section("missing"),
         code=fingerprint("nestwise.missing.saved"),
@@ -38,6 +39,7 @@ rule draw:
     threads: 1
     resources:
         mem_mb=memory(2000, 60),
+        runtime=runtime(60, 5),
     params:
         section=section("draw", "model", "seed"),
         code=fingerprint("nestwise.strategies.gaps"),
@@ -62,6 +64,7 @@ rule treat:
     threads: 1
     resources:
         mem_mb=memory(2000, 60),
+        runtime=runtime(10, 5),
     params:
         section=section("treat", "model", "engine", "treatment", "seed"),
         code=lambda wildcards: TREATMENT_CODE.get(wildcards.engine, "none"),
@@ -69,6 +72,19 @@ rule treat:
         "{wildcards.study}: fitting {wildcards.model} by {wildcards.engine} under {wildcards.treatment}"
     script:
         "../scripts/treat.py"
+
+
+# As for fits: sampling takes longer than the other engines, and gains from several cores.
+use rule treat as sample_treated with:
+    output:
+        fit=directory("<results>/{study}/strategies/{model}.{engine,pymc}.{treatment}"),
+    threads: chains_at_once
+    resources:
+        mem_mb=memory(3000, 60),
+        runtime=runtime(30, 5),
+
+
+ruleorder: sample_treated > treat
 
 
 rule sensitivity:
@@ -89,6 +105,7 @@ rule sensitivity:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
+        runtime=runtime(5, 0.1),
     params:
         code=fingerprint("nestwise.compare.strategies"),
     message:

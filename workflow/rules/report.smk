@@ -27,6 +27,7 @@ rule figures:
     threads: 1
     resources:
         mem_mb=memory(2000, 20),
+        runtime=runtime(10, 0.2),
     params:
         section=section("figures", "seed"),
         code=fingerprint("nestwise.figures"),
@@ -65,6 +66,7 @@ rule report:
     threads: 1
     resources:
         mem_mb=memory(1000, 10),
+        runtime=runtime(5, 0.1),
     params:
         section=section("report", "seed"),
         code=fingerprint("nestwise.report"),

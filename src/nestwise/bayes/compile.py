@@ -13,7 +13,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -112,12 +112,13 @@ def cache_lock() -> Iterator[None]:
     """Let one process at a time compile into a cache; one that dies lets go of it.
 
     Numba replaces each file at once, but two processes that add signatures of one function could leave an
-    index that names the other's code.
+    index that names the other's code. Disks of clusters that know no such locks go without.
     """
     from pytensor.link.numba.cache import NUMBA_CACHE_PATH
 
     with (Path(NUMBA_CACHE_PATH) / "lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 

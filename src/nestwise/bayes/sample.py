@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from nestwise.arrays import FloatArray
 from nestwise.bayes.compile import Compiled
@@ -89,19 +90,19 @@ def sample(
     import nutpie
 
     settings = {"draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "seed": seed}
+    told = {"progress_bar": False, "progress_callback": _say, "progress_rate": REPORT_EVERY}
     log.info("sampling %d chains of %d + %d steps, acceptance %g", chains, tune, draws, target_accept)
     began = perf_counter()
-    tree = nutpie.sample(
-        compiled.sampler_input,
-        **settings,
-        cores=max(1, min(cores, chains)),
-        maxdepth=MAX_DEPTH,
-        adaptation="low_rank" if compiled.sampler_input.n_dim <= LOW_RANK else "diag",
-        save_warmup=False,
-        progress_bar=False,
-        progress_callback=_say,
-        progress_rate=REPORT_EVERY,
-    )
+    with threadpool_limits(1):  # cores are for chains: each would start as many threads of its own
+        tree = nutpie.sample(
+            compiled.sampler_input,
+            **settings,
+            cores=max(1, min(cores, chains)),
+            maxdepth=MAX_DEPTH,
+            adaptation="low_rank" if compiled.sampler_input.n_dim <= LOW_RANK else "diag",
+            save_warmup=False,
+            **told,
+        )
     seconds, diverging = perf_counter() - began, tree.sample_stats["diverging"].values
     log.info("sampled in %.1f s, divergent transitions: %d", seconds, int(diverging.sum()))
     values = _constrained(compiled, {name: tree.posterior[name].values for name in compiled.names})

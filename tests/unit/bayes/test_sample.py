@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nestwise.bayes.compile import cache_folder, compile_model, settle_pytensor, start_point
+from nestwise.bayes.compile import cache_folder, cache_lock, compile_model, settle_pytensor, start_point
 from nestwise.bayes.engine import pymc_model
 
 PROBE = """
@@ -65,6 +66,18 @@ def test_what_a_person_sets_wins(monkeypatch):
     settle_pytensor()
     assert os.environ["PYTENSOR_FLAGS"].startswith("base_compiledir=/elsewhere,cxx=")
     assert os.environ["PYTENSOR_FLAGS"].count("base_compiledir") == 1
+
+
+def test_a_disk_without_locks_is_no_error(monkeypatch, tmp_path):
+    from pytensor.link.numba import cache
+
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, "as Lustre without -o flock says")
+
+    monkeypatch.setattr(cache, "NUMBA_CACHE_PATH", tmp_path)
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with cache_lock():
+        assert (tmp_path / "lock").exists()
 
 
 @pytest.mark.slow
