@@ -150,7 +150,8 @@ def label(row: Mapping[str, Any]) -> str:
     text = LABELS[row["strategy"]]
     if row["delta"] is None:
         return text
-    return f"{text} by {row['delta']:g}" + (" in log-odds" if row["delta_scale"] == LOG_ODDS else "")
+    amount = f"{row['delta']:g}".replace("-", "−")
+    return f"{text} by {amount}" + (" in log-odds" if row["delta_scale"] == LOG_ODDS else "")
 
 
 def _judged(rows: Sequence[Row]) -> list[Row]:

@@ -84,7 +84,7 @@ def test_missing_information_and_shifts_come_from_the_records():
 
 @pytest.mark.parametrize(
     ("scale", "said"),
-    [("outcome", "imputed and shifted by -1.5"), ("log_odds", "imputed and shifted by -1.5 in log-odds")],
+    [("outcome", "imputed and shifted by −1.5"), ("log_odds", "imputed and shifted by −1.5 in log-odds")],
 )
 def test_a_shift_is_called_by_its_scale(scale, said):
     method = "REML, 5 imputations, delta -1.5"
