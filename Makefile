@@ -55,7 +55,8 @@ bench: env
 	  $(BIN)/python benchmarks/joint.py && echo && \
 	  $(BIN)/python benchmarks/recovery.py && echo && \
 	  $(BIN)/python benchmarks/memory.py && echo && \
-	  $(BIN)/python benchmarks/gallery.py; } > benchmarks/results.md.partial
+	  $(BIN)/python benchmarks/gallery.py && echo && \
+	  $(BIN)/python benchmarks/scale.py tables benchmarks/scale.jsonl; } > benchmarks/results.md.partial
 	mv benchmarks/results.md.partial benchmarks/results.md
 
 env: .venv/.run

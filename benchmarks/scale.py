@@ -141,19 +141,20 @@ def growth(found: Sequence[Mapping[str, Any]]) -> str:
     """Steps by size with slopes, then whole runs and refits by workers, then peaks. A dash: not measured."""
     sizes = sorted({run["rows"] for run in found})
     runs = {(run["kind"], run["rows"], run["workers"]): run for run in found}
+    runs |= {("steps", run["rows"], 0): run["steps"] for run in by_size(found)}
 
     def line(name: str, kind: str, workers: int, *keys: str | int) -> list[str]:
         values = []
         for rows in sizes:
             value: Any = runs.get((kind, rows, workers))
             for key in keys:
-                value = value[key] if value is not None else None
+                value = None if value is None else value[key] if isinstance(key, int) else value.get(key)
             values.append(value)
         shown = map(peak if "peak" in keys or 1 in keys else seconds, values)
         return [name, *shown, slope(sizes, values), slope(sizes[-2:], values[-2:])]
 
     def lines(at: int) -> list[list[str]]:
-        return [line(step, "study", WORKERS[0], "steps", step, at) for step in STEPS]
+        return [line(step, "steps", 0, step, at) for step in STEPS]
 
     times = []
     for workers in WORKERS:
@@ -165,6 +166,13 @@ def growth(found: Sequence[Mapping[str, Any]]) -> str:
     columns = (*(f"{rows:,} rows" for rows in sizes), "Slope", "Slope at the end")
     parts = (("Seconds of CPU", lines(0)), ("Seconds by the clock", times), ("Peak of memory, MB", peaks))
     return "\n\n".join(table((head, *columns), body, "l" + "r" * len(columns)) for head, body in parts)
+
+
+def by_size(found: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The study of each size with the fewest workers that was measured."""
+    studies = [run for run in found if run["kind"] == "study"]
+    least = {run["rows"]: run for run in sorted(studies, key=lambda run: -run["workers"])}
+    return list(least.values())
 
 
 def peak(value: float | None) -> str:
@@ -225,10 +233,9 @@ def tables(file: Path) -> None:
 
 
 def costs(file: Path) -> None:
-    """Add the steps of the study with one worker to the table by which plans are made."""
+    """Add the steps of the study of each size to the table by which plans are made."""
     found = [json.loads(line) for line in file.read_text().splitlines()]
-    runs = [run for run in found if run["kind"] == "study" and run["workers"] == WORKERS[0]]
-    add([(step, Measured(run["mb"], *cost)) for run in runs for step, cost in run["steps"].items()])
+    add([(step, Measured(run["mb"], *cost)) for run in by_size(found) for step, cost in run["steps"].items()])
 
 
 def main(sizes: Sequence[int]) -> None:
