@@ -22,7 +22,7 @@ def test_a_plan_lists_every_step_with_its_cost_and_runs_nothing(workspace):
     assert {"read", "validate", "prepare", "design", "fit.lmm", "fit.pymc", "report"} <= set(rows)
     assert rows["fit.lmm"][2] == "2"
     assert rows["fit.pymc"][-1] == "benchmarks"
-    assert " jobs of 1 studies take some " in text.splitlines()[-1]
+    assert " jobs of 1 study take some " in text.splitlines()[-1]
     assert not (workspace.folder / "results").exists()
 
 

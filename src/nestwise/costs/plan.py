@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from nestwise.names import counted
 from nestwise.progress import read_cost
 
 MEASURED = Path(__file__).with_name("measured.tsv")
@@ -240,10 +241,13 @@ def summary(planned: Sequence[Row]) -> str:
     unknown = sum(row.jobs for row in planned if row.seconds is None)
     largest = max(row.memory or 0.0 for row in planned)
     text = (
-        f"{sum(row.jobs for row in planned)} jobs of {len({row.study for row in planned})} studies take some "
+        f"{counted(sum(row.jobs for row in planned), 'job')} of "
+        f"{counted(len({row.study for row in planned}), 'study')} take some "
         f"{duration(sum(told))} of one core, and at most {_megabytes(largest)} of memory each."
     )
-    return text + (f" What {unknown} of them take is not known." if unknown else "")
+    return text + (
+        f" What {unknown} of them {'takes' if unknown == 1 else 'take'} is not known." if unknown else ""
+    )
 
 
 def duration(seconds: float | None) -> str:

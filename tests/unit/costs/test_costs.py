@@ -94,7 +94,7 @@ def test_a_table_names_every_step_and_says_what_the_whole_takes():
     text = table(planned)
     assert text.splitlines()[-1] == (
         "5 jobs of 2 studies take some 40 s of one core, and at most 200 MB of memory each. "
-        "What 1 of them take is not known."
+        "What 1 of them takes is not known."
     )
     assert "–" in text
     assert "Nothing to be done" in table([])
